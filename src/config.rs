@@ -1,0 +1,1 @@
+//! The configuration: command line over environment over file over default.

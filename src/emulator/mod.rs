@@ -1,0 +1,1 @@
+//! The Behest API as a double.

@@ -1,0 +1,42 @@
+//! A value that must never be seen: not in a log, an error, a dump of the configuration, or memory
+//! that was given back.
+
+use zeroize::Zeroizing;
+
+/// A secret's bytes. It can be read by the code that needs it, and by nothing that prints.
+///
+/// No `Display`, no `Serialize`, no `PartialEq`; `Debug` shows only that there is one. Wiped on drop.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes over `bytes`.
+    #[must_use]
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// The secret itself: only for cryptography and for the header that carries it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Its length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}

@@ -1,0 +1,2 @@
+//! What operators see: metrics and logs.
+pub mod metrics;
