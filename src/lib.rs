@@ -8,4 +8,5 @@ pub mod identity;
 pub mod secret;
 pub mod session;
 pub mod telemetry;
+pub mod tls;
 pub mod token;
