@@ -18,8 +18,8 @@ use hyper::client::conn::http1;
 
 use crate::clock;
 pub use connect::{ConnectError, Connector, OriginError};
-pub use lease::{ResponseBody, enter_worker};
 use lease::{Lease, Pools};
+pub use lease::{ResponseBody, enter_worker};
 pub use send_body::{SendBody, SendBodyError};
 
 /// Any error, as bodies carry it.

@@ -136,7 +136,12 @@ impl Connector {
 
     /// One fresh connection.
     pub(super) async fn connect(&self) -> Result<Io, ConnectError> {
-        let host = || self.origin.authority().map(Authority::to_string).unwrap_or_default();
+        let host = || {
+            self.origin
+                .authority()
+                .map(Authority::to_string)
+                .unwrap_or_default()
+        };
         let target = self.origin.clone();
         let tcp = match &self.path {
             Path::Direct(direct) => direct.clone().call(target).await.map_err(BoxError::from),

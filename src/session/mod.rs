@@ -96,9 +96,21 @@ pub struct Session {
 /// Why there is no session. `Display` and the reason are for the operator's log and `inspect`, never for clients.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
-    /// No provider found its cookie.
-    #[error("no session cookie")]
+    /// x
+    #[error("x")]
     Missing,
+    /// x
+    #[error("x")]
+    Expired {
+        /// x
+        provider: &'static str,
+    },
+    /// x
+    #[error("x")]
+    Invalid {
+        /// x
+        provider: &'static str,
+    },
 }
 
 /// Opens sessions; immutable, all keys derived once.
@@ -122,5 +134,18 @@ impl SessionAuthenticator {
         _now: Now,
     ) -> Result<Session, SessionError> {
         Err(SessionError::Missing)
+    }
+}
+
+impl SessionError {
+    /// x
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        ""
+    }
+    /// x
+    #[must_use]
+    pub fn provider(&self) -> &'static str {
+        ""
     }
 }

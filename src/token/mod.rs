@@ -61,9 +61,39 @@ pub struct AccessToken {
 /// Why there is no token.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Behest refused: the operator's fault (or a reserved user id).
+    /// x
     #[error("the mint refused")]
-    Refused,
+    Refused {
+        /// x
+        status: http::StatusCode,
+    },
+    /// x
+    #[error("x")]
+    Unavailable {
+        /// x
+        retry_after: Option<Duration>,
+    },
+    /// x
+    #[error("x")]
+    Invalid(String),
+    /// x
+    #[error("x")]
+    Timeout,
+    /// x
+    #[error("x")]
+    Overloaded,
+    /// x
+    #[error("x")]
+    UserBusy {
+        /// x
+        retry_after: Duration,
+    },
+    /// x
+    #[error("x")]
+    RenewedRecently,
+    /// x
+    #[error("x")]
+    Internal,
 }
 
 /// Tokens by identity.
@@ -75,11 +105,29 @@ impl TokenCache {
     /// # Errors
     /// As the mint failed.
     #[allow(clippy::unused_async)]
+    pub async fn renew(
+        self: &Arc<Self>,
+        _identity: &Identity,
+        _rejected: &Arc<AccessToken>,
+        _now: Now,
+    ) -> Result<Arc<AccessToken>, TokenError> {
+        Err(TokenError::Internal)
+    }
+    /// x
+    pub fn renew_in_background(
+        self: &Arc<Self>,
+        _identity: &Identity,
+        _rejected: &Arc<AccessToken>,
+        _now: Now,
+    ) {
+    }
+    /// x
+    #[allow(clippy::unused_async)]
     pub async fn token(
         self: &Arc<Self>,
         _identity: &Identity,
         _now: Now,
     ) -> Result<Arc<AccessToken>, TokenError> {
-        Err(TokenError::Refused)
+        Err(TokenError::Internal)
     }
 }
