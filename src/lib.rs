@@ -5,6 +5,7 @@ pub mod config;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod identity;
+pub mod inspect;
 pub mod secret;
 pub mod session;
 pub mod telemetry;
