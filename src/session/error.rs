@@ -26,7 +26,6 @@ pub enum SessionError {
         /// The cookie's base name.
         cookie: CookieName,
         /// The cause.
-        #[source]
         reason: InvalidReason,
     },
 }

@@ -12,6 +12,7 @@ mod config;
 mod cookie;
 mod error;
 mod json;
+mod keys;
 mod sealed;
 mod session_id;
 mod weakness;

@@ -2,24 +2,19 @@
 //! direct encryption.
 //!
 //! Guarantees: algorithms are those that the library writes and no other; nothing is decrypted
-//! before its authentication tag was compared, in constant time (RFC 7518 section 5.2.2.2); base64url
-//! is strict, so a token has one spelling; every key was derived when the keyring was made.
+//! before its authentication tag was compared; base64url is strict, so a token has one spelling; every
+//! key was derived when the keyring was made.
 //!
 //! Sources: `@auth/core` 0.41.3 `src/jwt.ts`, `next-auth` 4.24.15 `src/jwt/index.ts`.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::cipher::{AES_256, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
-use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::{constant_time, digest, hkdf, hmac};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::value::RawValue;
-use zeroize::Zeroizing;
 
 use super::cookie::CookieName;
 use super::error::InvalidReason;
 use super::json;
+use super::keys::{CbcKey, Decrypt, GcmKey, Key, Sealed, derive_all};
 use crate::secret::Secret;
 
 /// The keys that open one cookie, in the order of the secrets.
@@ -29,6 +24,9 @@ pub(super) struct Keyring {
     gcm: Vec<Key<GcmKey>>,
     /// Whether a token's `kid` chooses the key.
     by_id: bool,
+    /// The headers that the library writes, as they stand in a token, read beforehand: nearly every
+    /// token has one of them.
+    written: Vec<(String, Header)>,
 }
 
 impl Keyring {
@@ -36,8 +34,16 @@ impl Keyring {
     pub(super) fn authjs_v5(secrets: &[Secret], cookie: &CookieName) -> Self {
         let salt = cookie.as_str().as_bytes();
         let info = format!("Auth.js Generated Encryption Key ({cookie})");
+        let cbc: Vec<Key<CbcKey>> = derive_all(secrets, salt, info.as_bytes());
+        let headers = cbc.iter().map(|key| {
+            format!(
+                r#"{{"alg":"dir","enc":"A256CBC-HS512","kid":"{}"}}"#,
+                key.id
+            )
+        });
         Self {
-            cbc: derive_all(secrets, salt, info.as_bytes()),
+            written: read_beforehand(headers),
+            cbc,
             gcm: derive_all(secrets, salt, info.as_bytes()),
             by_id: true,
         }
@@ -49,17 +55,25 @@ impl Keyring {
             cbc: Vec::new(),
             gcm: derive_all(secrets, b"", b"NextAuth.js Generated Encryption Key"),
             by_id: false,
+            written: read_beforehand([r#"{"alg":"dir","enc":"A256GCM"}"#.to_owned()]),
         }
     }
 
     /// The plaintext of `token`.
     pub(super) fn open(&self, token: &[u8]) -> Result<Vec<u8>, InvalidReason> {
         let parts = Parts::split(token)?;
-        let header = Header::read(parts.header)?;
+        let written = self
+            .written
+            .iter()
+            .find(|(encoded, _)| encoded.as_bytes() == parts.header);
+        let header = match written {
+            Some((_, header)) => header,
+            None => &Header::read(parts.header)?,
+        };
         match header.encryption {
             Encryption::A256CbcHs512 if self.cbc.is_empty() => Err(InvalidReason::Algorithm),
-            Encryption::A256CbcHs512 => self.open_with(&self.cbc, &parts, &header),
-            Encryption::A256Gcm => self.open_with(&self.gcm, &parts, &header),
+            Encryption::A256CbcHs512 => self.open_with(&self.cbc, &parts, header),
+            Encryption::A256Gcm => self.open_with(&self.gcm, &parts, header),
         }
     }
 
@@ -71,7 +85,7 @@ impl Keyring {
         parts: &Parts<'_>,
         header: &Header,
     ) -> Result<Vec<u8>, InvalidReason> {
-        let sealed = Sealed::decode(parts, K::IV_LENGTH, K::TAG_LENGTH)?;
+        let sealed = Sealed::decode::<K>(parts.header, parts.iv, parts.ciphertext, parts.tag)?;
         if self.by_id && header.has_key_id {
             let key = keys
                 .iter()
@@ -168,168 +182,77 @@ impl Header {
     }
 }
 
-/// A token's parts as bytes, of the lengths that its encryption demands.
-struct Sealed<'t> {
-    /// The header part as it came: the additional authenticated data.
-    header: &'t [u8],
-    iv: [u8; MAX_IV],
-    ciphertext: Vec<u8>,
-    tag: [u8; MAX_TAG],
-}
-
-const MAX_IV: usize = CbcKey::IV_LENGTH;
-const MAX_TAG: usize = CbcKey::TAG_LENGTH;
-
-impl<'t> Sealed<'t> {
-    fn decode(
-        parts: &Parts<'t>,
-        iv_length: usize,
-        tag_length: usize,
-    ) -> Result<Self, InvalidReason> {
-        let mut iv = [0; MAX_IV];
-        let mut tag = [0; MAX_TAG];
-        decode_exactly(parts.iv, &mut iv, iv_length)?;
-        decode_exactly(parts.tag, &mut tag, tag_length)?;
-        let ciphertext = BASE64URL
-            .decode(parts.ciphertext)
-            .map_err(|_| InvalidReason::Malformed)?;
-        Ok(Self {
-            header: parts.header,
-            iv,
-            ciphertext,
-            tag,
+/// The headers that stand for `headers` in a token, and what [`Header::read`] makes of them.
+fn read_beforehand(headers: impl IntoIterator<Item = String>) -> Vec<(String, Header)> {
+    let encoded = headers.into_iter().map(|header| BASE64URL.encode(header));
+    encoded
+        .filter_map(|encoded| {
+            Header::read(encoded.as_bytes())
+                .ok()
+                .map(|header| (encoded, header))
         })
-    }
+        .collect()
 }
 
-/// Decodes `encoded` to the front of `bytes`; it must have `length` bytes.
-fn decode_exactly(encoded: &[u8], bytes: &mut [u8], length: usize) -> Result<(), InvalidReason> {
-    match BASE64URL.decode_slice(encoded, bytes) {
-        Ok(decoded) if decoded == length => Ok(()),
-        Ok(_) | Err(_) => Err(InvalidReason::Malformed),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::super::sealer::Sealer;
+    use super::*;
 
-/// One derived key and its id.
-struct Key<K> {
-    /// The RFC 7638 thumbprint of the key as a JWK.
-    id: String,
-    key: K,
-}
-
-/// A content encryption.
-trait Decrypt: Sized {
-    const KEY_LENGTH: usize;
-    const IV_LENGTH: usize;
-    const TAG_LENGTH: usize;
-    /// What thumbprints are made with.
-    const HASH: &'static digest::Algorithm;
-
-    /// Takes a key of `KEY_LENGTH` bytes.
-    fn new(key: &[u8]) -> Result<Self, Unspecified>;
-
-    /// The plaintext, if the tag is right.
-    fn open(&self, sealed: &Sealed<'_>) -> Option<Vec<u8>>;
-}
-
-/// `A256CBC-HS512` (RFC 7518 section 5.2.5).
-struct CbcKey {
-    mac: hmac::Key,
-    cipher: PaddedBlockDecryptingKey,
-}
-
-impl Decrypt for CbcKey {
-    const KEY_LENGTH: usize = 64;
-    const IV_LENGTH: usize = 16;
-    const TAG_LENGTH: usize = 32;
-    const HASH: &'static digest::Algorithm = &digest::SHA512;
-
-    fn new(key: &[u8]) -> Result<Self, Unspecified> {
-        let (mac, cipher) = key.split_at_checked(32).ok_or(Unspecified)?;
-        Ok(Self {
-            mac: hmac::Key::new(hmac::HMAC_SHA512, mac),
-            cipher: PaddedBlockDecryptingKey::cbc_pkcs7(UnboundCipherKey::new(&AES_256, cipher)?)?,
-        })
+    #[test]
+    fn headers_as_the_libraries_write_them_are_read_beforehand() {
+        let secrets = ["one", "two"].map(Secret::new);
+        let v5 = Keyring::authjs_v5(&secrets, &CookieName::from_static("s"));
+        let v4 = Keyring::nextauth_v4(&secrets);
+        for (keys, sealer) in [
+            (&v5, Sealer::v5("one", "s")),
+            (&v5, Sealer::v5("two", "s")),
+            (&v4, Sealer::v4("one")),
+        ] {
+            let token = sealer.seal("{}");
+            let (header, _) = token.split_once('.').unwrap();
+            let read = |(encoded, _): &(String, Header)| encoded == header;
+            assert!(keys.written.iter().any(read), "{}", sealer.header);
+            assert_eq!(keys.open(token.as_bytes()), Ok(b"{}".to_vec()));
+        }
     }
 
-    fn open(&self, sealed: &Sealed<'_>) -> Option<Vec<u8>> {
-        let header_bits = u64::try_from(sealed.header.len()).ok()?.checked_mul(8)?;
-        let mut mac = hmac::Context::with_key(&self.mac);
-        mac.update(sealed.header);
-        mac.update(&sealed.iv);
-        mac.update(&sealed.ciphertext);
-        mac.update(&header_bits.to_be_bytes());
-        let mac = mac.sign();
-        let expected = mac.as_ref().get(..Self::TAG_LENGTH)?;
-        constant_time::verify_slices_are_equal(expected, &sealed.tag).ok()?;
-
-        let mut text = sealed.ciphertext.clone();
-        let iv = DecryptionContext::Iv128(FixedLength::from(sealed.iv));
-        let length = self.cipher.decrypt(&mut text, iv).ok()?.len();
-        text.truncate(length);
-        Some(text)
-    }
-}
-
-/// `A256GCM` (RFC 7518 section 5.3).
-struct GcmKey(LessSafeKey);
-
-impl Decrypt for GcmKey {
-    const KEY_LENGTH: usize = 32;
-    const IV_LENGTH: usize = 12;
-    const TAG_LENGTH: usize = 16;
-    const HASH: &'static digest::Algorithm = &digest::SHA256;
-
-    fn new(key: &[u8]) -> Result<Self, Unspecified> {
-        Ok(Self(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key)?)))
+    #[test]
+    fn the_same_header_in_other_words_is_read_too() {
+        let secrets = [Secret::new("one")];
+        let keys = Keyring::authjs_v5(&secrets, &CookieName::from_static("s"));
+        let sealer = Sealer::v5("one", "s");
+        for header in [
+            sealer.header.replace(':', " : "),
+            sealer.header.replace("alg", "\\u0061lg"),
+            sealer.header.replacen('{', r#"{"kid":0,"typ":"JWT","#, 1),
+        ] {
+            let token = sealer.clone().header(header).seal("{}");
+            assert_eq!(keys.open(token.as_bytes()), Ok(b"{}".to_vec()));
+        }
     }
 
-    fn open(&self, sealed: &Sealed<'_>) -> Option<Vec<u8>> {
-        let nonce = Nonce::try_assume_unique_for_key(sealed.iv.get(..Self::IV_LENGTH)?).ok()?;
-        let mut text = sealed.ciphertext.clone();
-        text.extend_from_slice(sealed.tag.get(..Self::TAG_LENGTH)?);
-        let opened = self
-            .0
-            .open_in_place(nonce, Aad::from(sealed.header), &mut text);
-        let length = opened.ok()?.len();
-        text.truncate(length);
-        Some(text)
+    #[test]
+    fn ivs_and_tags_of_another_length_are_malformed() {
+        let secrets = [Secret::new("one")];
+        let keys = Keyring::nextauth_v4(&secrets);
+        let token = Sealer::v4("one").seal("{}");
+        let parts: Vec<&str> = token.split('.').collect();
+        for (at, length) in [
+            (2, 15),
+            (2, 14),
+            (2, 18),
+            (2, 0),
+            (4, 20),
+            (4, 24),
+            (4, 64),
+            (4, 0),
+        ] {
+            let part = "A".repeat(length);
+            let mut parts = parts.clone();
+            parts[at] = &part;
+            let opened = keys.open(parts.join(".").as_bytes());
+            assert_eq!(opened, Err(InvalidReason::Malformed), "{at} {length}");
+        }
     }
-}
-
-/// One key for each secret.
-fn derive_all<K: Decrypt>(secrets: &[Secret], salt: &[u8], info: &[u8]) -> Vec<Key<K>> {
-    let derived = secrets.iter().map(|secret| derive(secret, salt, info));
-    // The library refuses only keys of a wrong length, and `derive` makes none: nothing is lost.
-    derived.filter_map(Result::ok).collect()
-}
-
-/// HKDF-SHA256 (RFC 5869) of the secret's own bytes: they are never hex- or base64-decoded first.
-fn derive<K: Decrypt>(secret: &Secret, salt: &[u8], info: &[u8]) -> Result<Key<K>, Unspecified> {
-    let mut bytes = Zeroizing::new([0; CbcKey::KEY_LENGTH]);
-    let bytes = bytes.get_mut(..K::KEY_LENGTH).ok_or(Unspecified)?;
-    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
-        .extract(secret.expose())
-        .expand(&[info], KeyLength(K::KEY_LENGTH))?
-        .fill(bytes)?;
-    Ok(Key {
-        id: thumbprint(bytes, K::HASH),
-        key: K::new(bytes)?,
-    })
-}
-
-/// The length of a key, as the HKDF wants it.
-struct KeyLength(usize);
-
-impl hkdf::KeyType for KeyLength {
-    fn len(&self) -> usize {
-        self.0
-    }
-}
-
-/// The RFC 7638 thumbprint of a symmetric key.
-fn thumbprint(key: &[u8], hash: &'static digest::Algorithm) -> String {
-    let encoded = Zeroizing::new(BASE64URL.encode(key));
-    let jwk = Zeroizing::new(format!(r#"{{"k":"{}","kty":"oct"}}"#, *encoded));
-    BASE64URL.encode(digest::digest(hash, jwk.as_bytes()))
 }
