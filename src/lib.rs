@@ -10,6 +10,7 @@ pub mod forward;
 pub mod gateway;
 pub mod generation;
 pub mod identity;
+pub mod inspect;
 pub mod secret;
 pub mod server;
 pub mod session;
