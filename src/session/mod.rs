@@ -211,16 +211,3 @@ impl Provider {
         })
     }
 }
-
-impl SessionError {
-    /// x
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        ""
-    }
-    /// x
-    #[must_use]
-    pub fn provider(&self) -> &'static str {
-        ""
-    }
-}
