@@ -17,6 +17,7 @@ use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::session::SessionError;
+use crate::telemetry::labels::labels;
 use crate::token::TokenError;
 
 const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
@@ -59,7 +60,7 @@ pub struct Verdict {
     /// HTTP status.
     pub status: StatusCode,
     /// The code word.
-    pub code: &'static str,
+    pub code: Code,
     /// Public text: says what to change, quotes nothing.
     pub message: &'static str,
     /// Advice on retrying.
@@ -68,7 +69,7 @@ pub struct Verdict {
 
 const fn verdict(
     status: StatusCode,
-    code: &'static str,
+    code: Code,
     message: &'static str,
     retry: Retry,
 ) -> Verdict {
@@ -80,23 +81,64 @@ const fn verdict(
     }
 }
 
-/// Code words of answers that come from Behest, and of requests that end otherwise: with the codes
-/// of [`GatewayError::verdict`], every value of the metrics' `code` label.
-pub mod outcome {
-    /// Passed on, below 400.
-    pub const OK: &str = "ok";
-    /// Passed on, 4xx.
-    pub const UPSTREAM_4XX: &str = "upstream_4xx";
-    /// Passed on, 5xx.
-    pub const UPSTREAM_5XX: &str = "upstream_5xx";
-    /// The caller left before the end.
-    pub const CLIENT_GONE: &str = "client_gone";
-    /// Behest broke off after the head.
-    pub const UPSTREAM_CUT: &str = "upstream_cut";
-    /// Behest fell silent for longer than the idle timeout.
-    pub const UPSTREAM_IDLE: &str = "upstream_idle";
-    /// Cut by the gateway's own shutdown.
-    pub const DRAINED: &str = "drained";
+labels! {
+    /// The code word of how a request ended: in the body, the header, the metrics and the log.
+    Code {
+        /// Passed on, below 400.
+        Ok = "ok",
+        /// Passed on, 4xx.
+        Upstream4xx = "upstream_4xx",
+        /// Passed on, 5xx.
+        Upstream5xx = "upstream_5xx",
+        /// The caller left before the end (499 in the log).
+        ClientGone = "client_gone",
+        /// Behest broke off after the head.
+        UpstreamCut = "upstream_cut",
+        /// Behest fell silent within an answer.
+        UpstreamIdle = "upstream_idle",
+        /// Cut by the gateway's own shutdown.
+        Drained = "drained",
+        /// 401: no cookie.
+        SessionMissing = "session_missing",
+        /// 401: the session has ended.
+        SessionExpired = "session_expired",
+        /// 401: the cookie is no session.
+        SessionInvalid = "session_invalid",
+        /// 403: another site's page.
+        CrossOriginRefused = "cross_origin_refused",
+        /// 404: no such path.
+        RouteUnknown = "route_unknown",
+        /// 405: not with this method.
+        MethodNotAllowed = "method_not_allowed",
+        /// 400: malformed.
+        RequestInvalid = "request_invalid",
+        /// 413: over `limits.max_body`.
+        BodyTooLarge = "body_too_large",
+        /// 431: over `limits.max_head` or `limits.max_headers`.
+        HeadersTooLarge = "headers_too_large",
+        /// 414: over `limits.max_uri`.
+        UriTooLong = "uri_too_long",
+        /// 429: over a limit of this user.
+        UserBusy = "user_busy",
+        /// 502: the mint refused.
+        MintRefused = "mint_refused",
+        /// 503: the mint is down or answers nonsense.
+        MintUnavailable = "mint_unavailable",
+        /// 504: the mint is late.
+        MintTimeout = "mint_timeout",
+        /// 502: Behest refuses the token, and a new one too.
+        TokenRejected = "token_rejected",
+        /// 503: the token was renewed, but the body cannot be sent again.
+        TokenRenewed = "token_renewed",
+        /// 502: no connection, or closed without an answer.
+        UpstreamUnreachable = "upstream_unreachable",
+        /// 504: a timeout before the answer's head.
+        UpstreamTimeout = "upstream_timeout",
+        /// 502: an answer that cannot be passed on.
+        UpstreamInvalid = "upstream_invalid",
+        /// 503: too much under way.
+        Overloaded = "overloaded",
+    }
 }
 
 impl GatewayError {
@@ -117,25 +159,25 @@ fn admission(error: &AdmissionError) -> Verdict {
     match error {
         AdmissionError::Framing(_) => verdict(
             StatusCode::BAD_REQUEST,
-            "request_invalid",
+            Code::RequestInvalid,
             "The request is malformed: one Host, one length, and a plain path are needed.",
             Retry::Never,
         ),
         AdmissionError::Route(RouteError::Unknown) => verdict(
             StatusCode::NOT_FOUND,
-            "route_unknown",
+            Code::RouteUnknown,
             "This gateway offers no such path. The API is under /v1.",
             Retry::Never,
         ),
         AdmissionError::Route(RouteError::Method { .. }) => verdict(
             StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
+            Code::MethodNotAllowed,
             "This path is not offered with this method; see the Allow header.",
             Retry::Never,
         ),
         AdmissionError::CrossOrigin(_) => verdict(
             StatusCode::FORBIDDEN,
-            "cross_origin_refused",
+            Code::CrossOriginRefused,
             "Requests from this origin are not allowed. If the page is yours, its origin must be listed in the gateway's public or allowed origins.",
             Retry::Never,
         ),
@@ -147,13 +189,13 @@ fn limit(error: LimitError) -> Verdict {
     match error {
         LimitError::Head => verdict(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "headers_too_large",
+            Code::HeadersTooLarge,
             "The request's headers are too large or too many.",
             Retry::Never,
         ),
         LimitError::Uri => verdict(
             StatusCode::URI_TOO_LONG,
-            "uri_too_long",
+            Code::UriTooLong,
             "The request's path and query are too long.",
             Retry::Never,
         ),
@@ -165,15 +207,15 @@ fn limit(error: LimitError) -> Verdict {
 fn session(error: &SessionError) -> Verdict {
     let (code, message) = match error {
         SessionError::Missing => (
-            "session_missing",
+            Code::SessionMissing,
             "No session cookie came with the request: sign in to the app first. (With fetch, send credentials; the cookie must be set for this host.)",
         ),
         SessionError::Expired { .. } => (
-            "session_expired",
+            Code::SessionExpired,
             "The session has expired: sign in to the app again.",
         ),
         SessionError::Invalid { .. } => (
-            "session_invalid",
+            Code::SessionInvalid,
             "The session cookie is not valid here: sign in to the app again. If that does not help, run `behest-gateway inspect` on the cookie.",
         ),
     };
@@ -185,7 +227,7 @@ fn token(error: &TokenError) -> Verdict {
     match error {
         TokenError::Refused { .. } => verdict(
             StatusCode::BAD_GATEWAY,
-            "mint_refused",
+            Code::MintRefused,
             "Behest refused to issue a token for this user. The gateway's log says why.",
             Retry::Never,
         ),
@@ -195,7 +237,7 @@ fn token(error: &TokenError) -> Verdict {
         TokenError::Invalid(_) | TokenError::Internal => mint_unavailable(second),
         TokenError::Timeout => verdict(
             StatusCode::GATEWAY_TIMEOUT,
-            "mint_timeout",
+            Code::MintTimeout,
             "Behest did not issue a token in time.",
             Retry::Default,
         ),
@@ -212,14 +254,14 @@ fn forward(error: &ForwardError) -> Verdict {
         ForwardError::TokenRejected => token_rejected(),
         ForwardError::TokenRenewed => verdict(
             StatusCode::SERVICE_UNAVAILABLE,
-            "token_renewed",
+            Code::TokenRenewed,
             "The user's token was renewed while this request was on its way, and its body is too large to be sent again by the gateway: send it again.",
             Retry::After(Duration::ZERO),
         ),
         ForwardError::BodyTooLarge(_) => body_too_large(),
         ForwardError::BodyBroken | ForwardError::Target => verdict(
             StatusCode::BAD_REQUEST,
-            "request_invalid",
+            Code::RequestInvalid,
             "The request's body broke off, or the request cannot be passed on.",
             Retry::Never,
         ),
@@ -230,25 +272,25 @@ fn client(error: &ClientError) -> Verdict {
     match error {
         ClientError::Connect(_) => verdict(
             StatusCode::BAD_GATEWAY,
-            "upstream_unreachable",
+            Code::UpstreamUnreachable,
             "Behest cannot be reached.",
             Retry::Default,
         ),
         ClientError::Closed(_) | ClientError::Cut(_) => verdict(
             StatusCode::BAD_GATEWAY,
-            "upstream_unreachable",
+            Code::UpstreamUnreachable,
             "Behest closed the connection without an answer.",
             Retry::Default,
         ),
         ClientError::ConnectTimeout(_) => verdict(
             StatusCode::GATEWAY_TIMEOUT,
-            "upstream_timeout",
+            Code::UpstreamTimeout,
             "No connection to Behest in time (upstream.connect_timeout).",
             Retry::Default,
         ),
         ClientError::FirstByteTimeout(_) => verdict(
             StatusCode::GATEWAY_TIMEOUT,
-            "upstream_timeout",
+            Code::UpstreamTimeout,
             "Behest did not begin to answer in time (upstream.first_byte_timeout).",
             Retry::Default,
         ),
@@ -259,7 +301,7 @@ fn client(error: &ClientError) -> Verdict {
 const fn upstream_invalid() -> Verdict {
     verdict(
         StatusCode::BAD_GATEWAY,
-        "upstream_invalid",
+        Code::UpstreamInvalid,
         "Behest's answer could not be passed on.",
         Retry::Default,
     )
@@ -268,7 +310,7 @@ const fn upstream_invalid() -> Verdict {
 const fn token_rejected() -> Verdict {
     verdict(
         StatusCode::BAD_GATEWAY,
-        "token_rejected",
+        Code::TokenRejected,
         "Behest refuses this user's token, and a new one too. The session is fine; the gateway's log says more.",
         Retry::Never,
     )
@@ -277,7 +319,7 @@ const fn token_rejected() -> Verdict {
 const fn mint_unavailable(retry_after: Duration) -> Verdict {
     verdict(
         StatusCode::SERVICE_UNAVAILABLE,
-        "mint_unavailable",
+        Code::MintUnavailable,
         "Behest cannot issue a token at the moment.",
         Retry::After(retry_after),
     )
@@ -286,7 +328,7 @@ const fn mint_unavailable(retry_after: Duration) -> Verdict {
 const fn user_busy(retry_after: Duration) -> Verdict {
     verdict(
         StatusCode::TOO_MANY_REQUESTS,
-        "user_busy",
+        Code::UserBusy,
         "This user has too many requests under way.",
         Retry::After(retry_after),
     )
@@ -295,7 +337,7 @@ const fn user_busy(retry_after: Duration) -> Verdict {
 const fn body_too_large() -> Verdict {
     verdict(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
+        Code::BodyTooLarge,
         "The request's body is too large.",
         Retry::Never,
     )
@@ -304,7 +346,7 @@ const fn body_too_large() -> Verdict {
 const fn overloaded() -> Verdict {
     verdict(
         StatusCode::SERVICE_UNAVAILABLE,
-        "overloaded",
+        Code::Overloaded,
         "The gateway has too much under way.",
         Retry::After(Duration::from_secs(1)),
     )
@@ -327,12 +369,12 @@ struct ErrorDetail<'a> {
 
 /// The JSON of an error, for a body or for an event in a stream.
 #[must_use]
-pub fn error_json(status: StatusCode, code: &str, message: &str, request_id: &str) -> Vec<u8> {
+pub fn error_json(status: StatusCode, code: Code, message: &str, request_id: &str) -> Vec<u8> {
     let error = ErrorDetail {
         message,
         r#type: error_type(status),
         param: None,
-        code,
+        code: code.label(),
         request_id,
     };
     serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()
@@ -364,7 +406,7 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(X_GATEWAY_ERROR, HeaderValue::from_static(code));
+    headers.insert(X_GATEWAY_ERROR, HeaderValue::from_static(code.label()));
     advise(headers, retry);
     if let GatewayError::Admission(AdmissionError::Route(RouteError::Method { allow })) = error
         && let Ok(allow) = HeaderValue::from_str(allow)

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission::limits::Slot;
 use crate::admission::{Admission, Admitted};
 use crate::clock::Clock;
-use crate::error::{self, GatewayError, outcome};
+use crate::error::{self, Code, GatewayError};
 use crate::forward::body::{ObservedBody, Relay};
 use crate::forward::headers::{self, X_REQUEST_ID};
 use crate::forward::upstream::{Answer, Upstream};
@@ -103,7 +103,7 @@ impl Gateway {
             Ok(session) => {
                 record.provider = session.provider;
                 record.user = Some(session.identity.user.clone());
-                metrics.session(session.provider, outcome::OK);
+                metrics.session(session.provider, Code::Ok.label());
                 Ok(session)
             }
             Err(error) => {
@@ -123,9 +123,9 @@ impl Gateway {
         let (mut head, body) = response.into_parts();
         record.status = head.status.as_u16();
         record.code = match record.status {
-            ..400 => outcome::OK,
-            400..500 => outcome::UPSTREAM_4XX,
-            500.. => outcome::UPSTREAM_5XX,
+            ..400 => Code::Ok,
+            400..500 => Code::Upstream4xx,
+            500.. => Code::Upstream5xx,
         };
         record.trace_id = head.headers.get("x-trace-id").cloned();
         let is_event_stream = headers::is_event_stream(&head.headers);

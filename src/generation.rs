@@ -16,13 +16,13 @@ use crate::admission::routes::RouteTable;
 use crate::client::{Client, ClientConfig, Connector, OriginError};
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamConfig};
-use crate::error;
+use crate::error::Code;
 use crate::forward::Rewrite;
 use crate::forward::headers::HeaderPolicy;
 use crate::forward::upstream::Upstream;
 use crate::gateway::Gateway;
 use crate::secret::Secret;
-use crate::session::{ProviderKind, SessionAuthenticator, SessionError};
+use crate::session::{ProviderKind, SessionAuthenticator};
 use crate::telemetry::access_log::{AccessLog, UNMATCHED};
 use crate::telemetry::metrics::{LabelSets, Metrics};
 use crate::tls::{self, TlsError};
@@ -53,12 +53,12 @@ impl Process {
             .map(|kind| kind.label())
             .chain(["none"])
             .collect();
-        let session_outcomes: Vec<_> = SessionError::CODES.iter().copied().chain(["ok"]).collect();
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.label()).collect();
         let metrics = Metrics::new(&LabelSets {
             routes: &routes,
-            codes: error::CODES,
+            codes: &codes,
             providers: &providers,
-            session_outcomes: &session_outcomes,
+            session_outcomes: &codes,
         })?;
         Ok(Self {
             clock,
@@ -141,9 +141,9 @@ impl Generation {
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
-                RouteTable::new(&config.routes.extra),
-                CrossOrigin::new(config.cross_origin.clone()),
-                Limits::new(config.limits, Arc::clone(&process.in_flight)),
+                RouteTable::new(&config.routes.extra.iter().filter_map(|r| format!("{} {}", r.method, r.path).parse().ok()).collect::<Vec<_>>()),
+                CrossOrigin::new(crate::admission::cross_origin::CrossOriginConfig { public_origins: config.cross_origin.public_origins.clone(), allowed_origins: config.cross_origin.allowed_origins.clone(), require_proof: config.cross_origin.require_proof }),
+                Limits::new(crate::admission::limits::LimitsConfig { max_head: config.limits.max_head, max_headers: config.limits.max_headers, max_uri: config.limits.max_uri, max_body: config.limits.max_body as u64, requests_per_user: config.limits.requests_per_user }, Arc::clone(&process.in_flight)),
             ),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
@@ -154,7 +154,7 @@ impl Generation {
                 },
                 host: upstream.host().clone(),
                 hold: config.upstream.hold_body,
-                max_body: config.limits.max_body,
+                max_body: config.limits.max_body as u64,
             },
             upstream,
             idle_timeout: config.upstream.idle_timeout,

@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::admission::limits::Slot;
 use crate::client::ResponseBody;
-use crate::error::{self, outcome};
+use crate::error::{self, Code};
 use crate::telemetry::access_log::Record;
 
 /// An answer's body, with everything that must last as long as it.
@@ -80,11 +80,11 @@ pub enum Broken {
 }
 
 impl Broken {
-    fn code(self) -> &'static str {
+    fn code(self) -> Code {
         match self {
-            Self::Cut => outcome::UPSTREAM_CUT,
-            Self::Idle => outcome::UPSTREAM_IDLE,
-            Self::Drained => outcome::DRAINED,
+            Self::Cut => Code::UpstreamCut,
+            Self::Idle => Code::UpstreamIdle,
+            Self::Drained => Code::Drained,
         }
     }
 }

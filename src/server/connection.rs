@@ -4,7 +4,6 @@
 //! answered by the gateway that is current when it begins.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,8 +21,33 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::io::{Patient, RequestGuard, Requests};
-use super::{Active, ConnectionConfig, Shutdown};
+use super::{Active, Shutdown};
+use crate::config::Config;
 use crate::forward::body::{Broken, ObservedBody};
+
+/// What a connection is given, as it was configured when the connection began.
+#[derive(Clone, Copy)]
+struct ConnectionConfig {
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    write_stall_timeout: Duration,
+    h2_max_streams: u32,
+    max_head: usize,
+    max_headers: usize,
+}
+
+impl ConnectionConfig {
+    fn of(config: &Config) -> Self {
+        Self {
+            head_timeout: config.server.head_timeout,
+            idle_timeout: config.server.idle_timeout,
+            write_stall_timeout: config.server.write_stall_timeout,
+            h2_max_streams: config.server.h2_max_streams,
+            max_head: config.limits.max_head,
+            max_headers: config.limits.max_headers,
+        }
+    }
+}
 
 /// What every HTTP/2 connection begins with (RFC 9113 section 3.4); its first bytes begin no HTTP/1.1
 /// request.
@@ -35,7 +59,7 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shut
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let generation = active.load();
-    let config = generation.connection;
+    let config = ConnectionConfig::of(&generation.config);
     match generation.tls.clone() {
         None => {
             let sniffed = tokio::time::timeout(config.head_timeout, starts_http2(&socket)).await;

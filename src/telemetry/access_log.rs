@@ -14,7 +14,7 @@ use http::{HeaderValue, Method};
 use super::labels::DisconnectPhase;
 use super::metrics::Metrics;
 use crate::clock;
-use crate::error::outcome;
+use crate::error::Code;
 use crate::identity::UserId;
 use crate::secret::Secret;
 
@@ -50,7 +50,7 @@ impl AccessLog {
             provider: "none",
             user: None,
             status: 499,
-            code: outcome::CLIENT_GONE,
+            code: Code::ClientGone,
             reason: None,
             trace_id: None,
             added: None,
@@ -98,7 +98,7 @@ pub struct Record {
     /// The status that the caller was sent.
     pub status: u16,
     /// The outcome's code word.
-    pub code: &'static str,
+    pub code: Code,
     /// For the operator: why the gateway answered itself.
     pub reason: Option<String>,
     /// Behest's trace id.
@@ -148,7 +148,7 @@ impl Record {
         }
         self.ended = true;
         let took = self.began.elapsed();
-        self.log.metrics.request_ended(self.route, self.code, took);
+        self.log.metrics.request_ended(self.route, self.code.label(), took);
         if self.log.enabled && tracing::enabled!(target: "access", tracing::Level::INFO) {
             self.write(took);
         }
@@ -163,7 +163,7 @@ impl Record {
             method = self.method.as_str(),
             route = self.route,
             status = self.status,
-            code = self.code,
+            code = self.code.label(),
             provider = self.provider,
             user,
             bytes = self.bytes,
@@ -189,7 +189,7 @@ impl Drop for Record {
         };
         self.log.metrics.disconnect(phase);
         self.status = 499;
-        self.code = outcome::CLIENT_GONE;
+        self.code = Code::ClientGone;
         self.end();
     }
 }

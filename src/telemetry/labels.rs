@@ -20,6 +20,8 @@ macro_rules! labels {
     };
 }
 
+pub(crate) use labels;
+
 labels! {
     /// What a look into the token cache found.
     CacheOutcome {
