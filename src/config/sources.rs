@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// Where a configuration comes from. Nothing else is read but the files that it names.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// Key path (`server.listen`) to the text given on the command line.
     pub cli: BTreeMap<String, String>,
