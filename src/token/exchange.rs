@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use serde::Serialize;
 
-use crate::client::Client;
+use crate::client::{Client, ClientError};
 use crate::clock::Now;
 use crate::identity::Identity;
 
@@ -26,11 +26,17 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 /// Mints by calling Behest.
 pub struct Exchange {
     client: Arc<Client>,
+    call: Call,
+    /// No call takes longer.
+    within: Duration,
+}
+
+/// What every call has in common.
+struct Call {
     path: Uri,
     /// `Bearer` and the key, marked sensitive.
     authorization: HeaderValue,
     ttl: Duration,
-    timeout: Duration,
     tiers: Tiers,
 }
 
@@ -53,11 +59,10 @@ impl Exchange {
     pub fn new(config: &MintConfig, client: Arc<Client>) -> Result<Self, KeyError> {
         Ok(Self {
             client,
-            path: path(config)?,
-            authorization: authorization(config)?,
-            ttl: config.ttl,
-            timeout: config.timeout,
-            tiers: Tiers::new(config),
+            call: Call::new(config)?,
+            // The cache's own deadline comes first, so that a late mint is always a timeout; this
+            // one only bounds a call that nothing else would.
+            within: config.timeout.saturating_mul(2),
         })
     }
 
@@ -69,18 +74,21 @@ impl Exchange {
 
     /// One call; `asked` is the moment before it.
     pub(super) async fn mint(&self, identity: &Identity, asked: Now) -> Result<Minted, TokenError> {
-        // The cache's own deadline comes first, so that a late mint is always a timeout; this one
-        // only bounds a call that nothing else would.
-        let within = self.timeout.saturating_mul(2);
-        let response = self
-            .client
-            .exchange(self.request(identity), ANSWER_LIMIT, within)
-            .await
-            .map_err(|error| TokenError::Unavailable {
-                retry_after: None,
-                cause: Outage::Unreachable(Arc::new(error)),
-            })?;
+        let request = self.call.request(identity);
+        let exchange = self.client.exchange(request, ANSWER_LIMIT, self.within);
+        let response = exchange.await.map_err(unreachable)?;
         judge(&response, identity, asked)
+    }
+}
+
+impl Call {
+    fn new(config: &MintConfig) -> Result<Self, KeyError> {
+        Ok(Self {
+            path: path(config)?,
+            authorization: authorization(config)?,
+            ttl: config.ttl,
+            tiers: Tiers::new(config),
+        })
     }
 
     fn request(&self, identity: &Identity) -> Request<Full<Bytes>> {
@@ -106,6 +114,14 @@ impl Exchange {
         headers.insert(ACCEPT, json);
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
         request
+    }
+}
+
+/// What it means that there is no `response`.
+fn unreachable(error: ClientError) -> TokenError {
+    TokenError::Unavailable {
+        retry_after: None,
+        cause: Outage::Unreachable(Arc::new(error)),
     }
 }
 
