@@ -1,6 +1,29 @@
 //! A user's Behest token: minted by API key or signed locally, kept in the cache.
 //!
 //! THE list of mint modes: a new one is one new file plus the arms that the compiler demands here.
+//! Guarantees: a token is made from an [`Identity`] and the configuration alone, it is refused unless
+//! it was issued to that identity's user, and it is never used past its end.
+
+mod answer;
+mod breaker;
+mod cache;
+mod entries;
+mod error;
+mod exchange;
+mod failure_log;
+mod flight;
+mod issued;
+mod key;
+mod mint_task;
+mod minted;
+mod retry_after;
+mod rsa_key;
+mod sign;
+mod tiers;
+mod user_limits;
+
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +31,18 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::client::Client;
 use crate::clock::Now;
 use crate::identity::{Identity, Tier};
 use crate::secret::Secret;
+
+pub use cache::TokenCache;
+pub use error::{InvalidAnswer, Outage, TokenError};
+pub use exchange::Exchange;
+pub use key::{KeyError, KeyMode, key_mode, validate};
+pub use minted::Minted;
+pub use rsa_key::RsaKey;
+pub use sign::Signer;
 
 /// How tokens are made (`[mint]`).
 #[derive(Clone, Debug)]
@@ -31,7 +63,7 @@ pub struct MintConfig {
     pub ttl: Duration,
     /// One mint, the wait for a place included; default 5 s.
     pub timeout: Duration,
-    /// Mints in flight at once; default 256.
+    /// Mints in flight at once; default 256. Signatures: this, but at most one for each core.
     pub concurrency: usize,
     /// Sent where the session has no tier; default none (no tier is sent).
     pub default_tier: Option<Tier>,
@@ -44,6 +76,9 @@ pub struct MintConfig {
 pub struct CacheConfig {
     /// Identities held at once; default 100 000.
     pub max_entries: usize,
+    /// At most 16 live identities a user and 10 mints a user in 10 s. Needed where a page can make
+    /// identities of its own (`session_id.mix_client`); default off.
+    pub per_user_limits: bool,
 }
 
 /// A user's token, ready to send.
@@ -58,76 +93,52 @@ pub struct AccessToken {
     pub expires_at: Duration,
 }
 
-/// Why there is no token.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TokenError {
-    /// x
-    #[error("the mint refused")]
-    Refused {
-        /// x
-        status: http::StatusCode,
-    },
-    /// x
-    #[error("x")]
-    Unavailable {
-        /// x
-        retry_after: Option<Duration>,
-    },
-    /// x
-    #[error("x")]
-    Invalid(String),
-    /// x
-    #[error("x")]
-    Timeout,
-    /// x
-    #[error("x")]
-    Overloaded,
-    /// x
-    #[error("x")]
-    UserBusy {
-        /// x
-        retry_after: Duration,
-    },
-    /// x
-    #[error("x")]
-    RenewedRecently,
-    /// x
-    #[error("x")]
-    Internal,
+/// Makes tokens: the closed set of mint modes, chosen by the key's prefix.
+pub enum TokenMinter {
+    /// `behest_pk_`: RS256 with the tenant's own key, no call at all.
+    Sign(Signer),
+    /// `behest_sk_`: one call to Behest for each token.
+    Exchange(Box<Exchange>),
+    /// Answers as a test says.
+    #[cfg(test)]
+    Scripted(testing::Script),
 }
 
-/// Tokens by identity.
-pub struct TokenCache {}
-
-impl TokenCache {
-    /// The token of `identity`.
+impl TokenMinter {
+    /// The minter for `config.key`; `client` calls `BEHEST_BASE_URL` and sets its `Host`.
     ///
     /// # Errors
-    /// As the mint failed.
-    #[allow(clippy::unused_async)]
-    pub async fn renew(
-        self: &Arc<Self>,
-        _identity: &Identity,
-        _rejected: &Arc<AccessToken>,
-        _now: Now,
-    ) -> Result<Arc<AccessToken>, TokenError> {
-        Err(TokenError::Internal)
+    /// The first of the problems that [`validate`] lists.
+    pub fn new(config: &MintConfig, client: Arc<Client>) -> Result<Self, KeyError> {
+        match key_mode(&config.key)? {
+            KeyMode::Sign => Signer::new(config).map(Self::Sign),
+            KeyMode::Exchange => Exchange::new(config, client)
+                .map(Box::new)
+                .map(Self::Exchange),
+        }
     }
-    /// x
-    pub fn renew_in_background(
-        self: &Arc<Self>,
-        _identity: &Identity,
-        _rejected: &Arc<AccessToken>,
-        _now: Now,
-    ) {
+
+    /// One token for `identity`; `now` is the moment before it was asked for.
+    async fn mint(&self, identity: &Identity, now: Now) -> Result<Minted, TokenError> {
+        match self {
+            Self::Sign(signer) => signer.mint(identity, now).await,
+            Self::Exchange(exchange) => exchange.mint(identity, now).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.mint(identity, now).await,
+        }
     }
-    /// x
-    #[allow(clippy::unused_async)]
-    pub async fn token(
-        self: &Arc<Self>,
-        _identity: &Identity,
-        _now: Now,
-    ) -> Result<Arc<AccessToken>, TokenError> {
-        Err(TokenError::Internal)
+
+    /// Mints at once. Signing is work for the processor: more at once than cores only takes the
+    /// workers' time.
+    fn places(&self, configured: usize) -> usize {
+        match self {
+            Self::Sign(_) => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                configured.min(cores).max(1)
+            }
+            Self::Exchange(_) => configured.max(1),
+            #[cfg(test)]
+            Self::Scripted(_) => configured.max(1),
+        }
     }
 }
