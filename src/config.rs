@@ -84,7 +84,7 @@ impl Config {
         let upstream = upstream::upstream(&mut fields);
         let mint = mint::mint(&mut fields);
         let session = sessions::session(&mut fields);
-        let cache = mint::cache(&mut fields);
+        let cache = mint::cache(&mut fields, session.session_id.mix_client);
         let cross_origin = sections::cross_origin(&mut fields);
         let limits = sections::limits(&mut fields);
         let routes = sections::routes(&mut fields);

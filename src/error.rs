@@ -67,12 +67,7 @@ pub struct Verdict {
     pub retry: Retry,
 }
 
-const fn verdict(
-    status: StatusCode,
-    code: Code,
-    message: &'static str,
-    retry: Retry,
-) -> Verdict {
+const fn verdict(status: StatusCode, code: Code, message: &'static str, retry: Retry) -> Verdict {
     Verdict {
         status,
         code,

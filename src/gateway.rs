@@ -74,7 +74,7 @@ impl Gateway {
             Answer::Passed(response) => response,
             Answer::Unauthorized if !outgoing.is_replayable() => {
                 self.tokens
-                    .renew_in_background(&session.identity, &token, self.clock.now());
+                    .renew_in_background(&session.identity, &token, self.clock.now())?;
                 return Err(ForwardError::TokenRenewed.into());
             }
             Answer::Unauthorized => {

@@ -141,9 +141,29 @@ impl Generation {
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
-                RouteTable::new(&config.routes.extra.iter().filter_map(|r| format!("{} {}", r.method, r.path).parse().ok()).collect::<Vec<_>>()),
-                CrossOrigin::new(crate::admission::cross_origin::CrossOriginConfig { public_origins: config.cross_origin.public_origins.clone(), allowed_origins: config.cross_origin.allowed_origins.clone(), require_proof: config.cross_origin.require_proof }),
-                Limits::new(crate::admission::limits::LimitsConfig { max_head: config.limits.max_head, max_headers: config.limits.max_headers, max_uri: config.limits.max_uri, max_body: config.limits.max_body as u64, requests_per_user: config.limits.requests_per_user }, Arc::clone(&process.in_flight)),
+                RouteTable::new(
+                    &config
+                        .routes
+                        .extra
+                        .iter()
+                        .filter_map(|r| format!("{} {}", r.method, r.path).parse().ok())
+                        .collect::<Vec<_>>(),
+                ),
+                CrossOrigin::new(crate::admission::cross_origin::CrossOriginConfig {
+                    public_origins: config.cross_origin.public_origins.clone(),
+                    allowed_origins: config.cross_origin.allowed_origins.clone(),
+                    require_proof: config.cross_origin.require_proof,
+                }),
+                Limits::new(
+                    crate::admission::limits::LimitsConfig {
+                        max_head: config.limits.max_head,
+                        max_headers: config.limits.max_headers,
+                        max_uri: config.limits.max_uri,
+                        max_body: config.limits.max_body as u64,
+                        requests_per_user: config.limits.requests_per_user,
+                    },
+                    Arc::clone(&process.in_flight),
+                ),
             ),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
@@ -171,7 +191,10 @@ impl Generation {
 
 fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
     let mut roots = Vec::new();
-    for file in [&upstream.ca_file, &upstream.ssl_cert_file].into_iter().flatten() {
+    for file in [&upstream.ca_file, &upstream.ssl_cert_file]
+        .into_iter()
+        .flatten()
+    {
         roots.push(read(file)?);
     }
     let tls = tls::client_config(&roots).map_err(|source| BuildError::Tls {
@@ -185,7 +208,8 @@ fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildErro
     if let Some(except) = &upstream.no_proxy {
         proxies = proxies.no(except.clone());
     }
-    let origin = Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
+    let origin =
+        Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
     let connector = Connector::new(&origin, &tls, &proxies.build())?;
     Ok(Client::new(
         connector,

@@ -117,11 +117,16 @@ impl Settings {
         let mut cli = BTreeMap::new();
         for pair in &self.set {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("--set {pair}: write KEY=VALUE, such as upstream.idle_timeout=10m"))
+                Failure::usage(format!(
+                    "--set {pair}: write KEY=VALUE, such as upstream.idle_timeout=10m"
+                ))
             })?;
             cli.insert(key.trim().to_owned(), value.to_owned());
         }
-        let named = [("server.listen", &self.listen), ("admin.listen", &self.admin_listen)];
+        let named = [
+            ("server.listen", &self.listen),
+            ("admin.listen", &self.admin_listen),
+        ];
         for (key, value) in named {
             if let Some(value) = value {
                 cli.insert(key.to_owned(), value.clone());

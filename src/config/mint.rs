@@ -157,9 +157,10 @@ fn absolute_path(path: &String) -> Result<(), String> {
 }
 
 /// `[cache]`
-pub(super) fn cache(fields: &mut Fields) -> CacheConfig {
+pub(super) fn cache(fields: &mut Fields, per_user_limits: bool) -> CacheConfig {
     CacheConfig {
         max_entries: fields.read(&MAX_ENTRIES, 100_000, count(1..=10_000_000)),
+        per_user_limits,
     }
 }
 

@@ -75,7 +75,10 @@ fn answer(
             Ok(page) => text(StatusCode::OK, page),
             Err(error) => {
                 tracing::error!(%error, "metrics");
-                text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be shown\n")
+                text(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "metrics cannot be shown\n",
+                )
             }
         },
         _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz or /metrics\n"),

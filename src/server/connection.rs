@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -108,7 +108,12 @@ async fn converse<S>(
 {
     let requests = Requests::default();
     let head_timeout = (!is_http2).then_some(config.head_timeout);
-    let socket = Patient::new(socket, requests.clone(), head_timeout, config.write_stall_timeout);
+    let socket = Patient::new(
+        socket,
+        requests.clone(),
+        head_timeout,
+        config.write_stall_timeout,
+    );
     let socket = TokioIo::new(socket);
     let counted = requests.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -117,7 +122,10 @@ async fn converse<S>(
         async move {
             let gateway = Arc::clone(&active.load().gateway);
             let response = gateway.handle(request).await;
-            Ok::<_, Infallible>(response.map(|body| GuardedBody { body, _guard: guard }))
+            Ok::<_, Infallible>(response.map(|body| GuardedBody {
+                body,
+                _guard: guard,
+            }))
         }
     });
     let ended = if is_http2 {

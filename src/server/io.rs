@@ -87,7 +87,9 @@ impl<S> Patient<S> {
         let head = self
             .head
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        head.as_mut().poll(cx).map(|()| timed_out("the head took too long"))
+        head.as_mut()
+            .poll(cx)
+            .map(|()| timed_out("the head took too long"))
     }
 
     /// While nothing can be written: has the client stopped reading?

@@ -45,7 +45,9 @@ pub enum StartError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// An address cannot be listened on.
-    #[error("{key} = \"{address}\" cannot be listened on ({source}); set {variable} to another address")]
+    #[error(
+        "{key} = \"{address}\" cannot be listened on ({source}); set {variable} to another address"
+    )]
     Listen {
         /// The setting.
         key: &'static str,
@@ -95,7 +97,11 @@ impl Server {
     /// # Errors
     /// Files, keys, addresses or threads that cannot be used.
     pub fn start(loaded: Loaded, process: Process, reload: Reload) -> Result<Self, StartError> {
-        let Loaded { config, watched_files, .. } = loaded;
+        let Loaded {
+            config,
+            watched_files,
+            ..
+        } = loaded;
         let (settings, admin) = (config.server.clone(), config.admin.clone());
         let generation = Generation::build(config, &process, None)?;
         let listener = listen("server.listen", "GATEWAY_LISTEN", settings.listen)?;
@@ -124,7 +130,8 @@ impl Server {
             .name("control".to_owned())
             .spawn(move || {
                 runtime.block_on(async move {
-                    let local = control.run(listener, admin_listener, workers, rotation, &requested);
+                    let local =
+                        control.run(listener, admin_listener, workers, rotation, &requested);
                     if let Err(error) = local.await {
                         tracing::error!(%error, "the server stopped");
                     }
@@ -196,7 +203,11 @@ impl Control {
     ) -> std::io::Result<()> {
         let listener = AsyncListener::from_std(listener)?;
         let admin = AsyncListener::from_std(admin)?;
-        let serving_admin = admin::serve(admin, Arc::clone(&self.process.metrics), self.shutdown.clone());
+        let serving_admin = admin::serve(
+            admin,
+            Arc::clone(&self.process.metrics),
+            self.shutdown.clone(),
+        );
         let admin = tokio::spawn(serving_admin);
         let max_connections = self.active.load().config.server.max_connections;
         self.shutdown.is_ready.store(true, Ordering::Relaxed);
@@ -210,7 +221,10 @@ impl Control {
         tracing::info!(limit = ?self.drain_limit, "draining: no new connections");
         self.shutdown.closing.cancel();
         self.connections.close();
-        if tokio::time::timeout(self.drain_limit, self.connections.wait()).await.is_err() {
+        if tokio::time::timeout(self.drain_limit, self.connections.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("drain limit reached: cutting what is still live");
             self.process.cut.cancel();
             let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
@@ -231,7 +245,11 @@ impl Control {
     async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            self.active.load().gateway.tokens.sweep(self.process.clock.now());
+            self.active
+                .load()
+                .gateway
+                .tokens
+                .sweep(self.process.clock.now());
         }
     }
 }

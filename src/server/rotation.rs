@@ -57,7 +57,8 @@ impl Rotation {
     /// Whether a watched file's content differs; reads off this thread, since a file can be slow.
     async fn has_changed(&self) -> bool {
         let watched = self.watched.clone();
-        let looking = tokio::task::spawn_blocking(move || watched.iter().any(WatchedFile::has_changed));
+        let looking =
+            tokio::task::spawn_blocking(move || watched.iter().any(WatchedFile::has_changed));
         looking.await.unwrap_or(false)
     }
 
@@ -74,7 +75,12 @@ impl Rotation {
     }
 
     fn swap(&mut self, loaded: Loaded) -> ReloadOutcome {
-        let Loaded { config, watched_files, warnings, .. } = loaded;
+        let Loaded {
+            config,
+            watched_files,
+            warnings,
+            ..
+        } = loaded;
         self.watched = watched_files;
         let old = self.active.load_full();
         for key in restart_only_changes(&old.config, &config) {
@@ -91,7 +97,10 @@ impl Rotation {
             }
             Err(refused) => {
                 let error = error::chain(&refused);
-                tracing::error!(error, "the new configuration cannot serve; the old one stays");
+                tracing::error!(
+                    error,
+                    "the new configuration cannot serve; the old one stays"
+                );
                 ReloadOutcome::Refused
             }
         }

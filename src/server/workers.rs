@@ -56,7 +56,12 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let serving = serve(dealt, Arc::clone(active), shutdown.clone(), connections.clone());
+            let serving = serve(
+                dealt,
+                Arc::clone(active),
+                shutdown.clone(),
+                connections.clone(),
+            );
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {

@@ -148,7 +148,9 @@ impl Record {
         }
         self.ended = true;
         let took = self.began.elapsed();
-        self.log.metrics.request_ended(self.route, self.code.label(), took);
+        self.log
+            .metrics
+            .request_ended(self.route, self.code.label(), took);
         if self.log.enabled && tracing::enabled!(target: "access", tracing::Level::INFO) {
             self.write(took);
         }

@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
 use crate::identity::Identity;
-use crate::telemetry::metrics::{CacheOutcome, Metrics};
+use crate::telemetry::labels::CacheOutcome;
+use crate::telemetry::metrics::Metrics;
 
 use super::breaker::Breaker;
 use super::entries::{Entries, Entry, RENEWAL_PAUSE, State};
@@ -143,6 +144,18 @@ impl TokenCache {
         now: Now,
     ) -> Result<(), TokenError> {
         self.replace(identity, rejected, now).map(drop)
+    }
+
+    /// Takes over the usable tokens of `other`, whose minter issues the same ones.
+    pub fn adopt(&self, other: &Self) {
+        let now = self.clock.now();
+        for (identity, held) in other.entries.usable(now) {
+            // Where there is no room for one, it is minted anew.
+            let _ = self
+                .entries
+                .update_or_insert(&identity, now, |entry| entry.held = Some(held));
+        }
+        self.metrics.cache_entries(self.len());
     }
 
     /// Puts out what has ended. To be called every few seconds; an entry costs about half a

@@ -124,6 +124,14 @@ impl Entries {
         }
     }
 
+    /// Every token that can still be used, with its identity.
+    pub(super) fn usable(&self, now: Now) -> Vec<(Identity, Held)> {
+        let usable = self.map.iter().filter(|entry| entry.usable(now).is_some());
+        usable
+            .filter_map(|entry| Some((entry.key().clone(), entry.held.clone()?)))
+            .collect()
+    }
+
     /// Puts out everything that is spent, and returns whose it was.
     pub(super) fn sweep(&self, now: Now) -> Vec<Identity> {
         let mut gone = Vec::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::client::ClientError;
-use crate::telemetry::metrics::MintOutcome;
+use crate::telemetry::labels::MintOutcome;
 
 /// Why there is no token.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::clock::Now;
 use crate::identity::Identity;
-use crate::telemetry::metrics::MintOutcome;
+use crate::telemetry::labels::MintOutcome;
 
 use super::breaker::{Change, Pass};
 use super::entries::{Failure, Held};

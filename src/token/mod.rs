@@ -71,6 +71,28 @@ pub struct MintConfig {
     pub tier_map: BTreeMap<String, Tier>,
 }
 
+impl MintConfig {
+    /// Whether `other` would issue the same tokens: else those in the cache must not be kept.
+    #[must_use]
+    pub fn issues_same_tokens(&self, other: &Self) -> bool {
+        let same = |a: &Secret, b: &Secret| a.expose() == b.expose();
+        let same_pem = match (&self.pem, &other.pem) {
+            (None, None) => true,
+            (Some(a), Some(b)) => same(a, b),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_pem
+            && same(&self.key, &other.key)
+            && self.kid == other.kid
+            && self.tenant_id == other.tenant_id
+            && self.project_id == other.project_id
+            && self.path == other.path
+            && self.ttl == other.ttl
+            && self.default_tier == other.default_tier
+            && self.tier_map == other.tier_map
+    }
+}
+
 /// The token cache (`[cache]`).
 #[derive(Clone, Debug)]
 pub struct CacheConfig {

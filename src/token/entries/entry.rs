@@ -33,6 +33,7 @@ pub(in super::super) struct Entry {
 }
 
 /// A token in the cache.
+#[derive(Clone)]
 pub(in super::super) struct Held {
     pub(in super::super) token: Arc<AccessToken>,
     /// The wall clock at its end: the monotonic one stands still while a machine sleeps.
