@@ -31,7 +31,7 @@ impl Fields {
         let (cli, file) = self.layers.leftovers();
         if sections.is_none() {
             for key in cli {
-                self.unknown_key(key);
+                self.refuse_on_command_line(key);
             }
             self.warn_of_unknown_variables();
         }
@@ -39,6 +39,17 @@ impl Fields {
             if sections.is_none_or(|sections| sections.contains(&name.as_str())) {
                 self.refuse_leftover(name, value);
             }
+        }
+    }
+
+    /// A key that the command line cannot set: a secret or a table, or no key at all.
+    fn refuse_on_command_line(&mut self, key: String) {
+        if self.settings.iter().any(|setting| setting.key == key) {
+            let text = "cannot be set on the command line, which other users of the machine can \
+                        read: use the environment or the file";
+            self.problem(key, text);
+        } else {
+            self.unknown_key(key);
         }
     }
 

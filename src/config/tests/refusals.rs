@@ -234,6 +234,17 @@ fn a_section_is_a_table_and_the_command_line_knows_its_keys() {
     });
     let text = unknown.map(|_| ()).unwrap_err().to_string();
     assert!(text.contains("Did you mean server.listen?"), "{text}");
+    let secret = Config::load(Sources {
+        cli: [("mint.key".to_owned(), SK.to_owned())].into(),
+        env: env(&[]),
+        file: None,
+    });
+    let text = secret.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        text.contains("mint.key cannot be set on the command line"),
+        "{text}"
+    );
+    assert!(!text.contains(SK), "{text}");
     assert!(load_file("[server]\n[server.tls]\n", &[]).is_ok());
     let text = refusal("[upstream]\nworkers = 3\n", &[]);
     assert!(text.contains("Did you mean server.workers?"), "{text}");
