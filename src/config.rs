@@ -7,7 +7,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `model`, `url` | the values |
-//! | `sources`, `fields`, `values`, `bounds`, `secrets` | how a key is read |
+//! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
 //! | `sections`, `upstream`, `routes`, `mint`, `sessions` | which keys there are |
 //! | `problem`, `report`, `reference`, `reload` | what people see |
 
@@ -28,11 +28,12 @@ mod shims;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod upstream;
 mod url;
 mod values;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use fields::Setting;
 pub use model::{
@@ -143,6 +144,11 @@ fn problems(fields: Fields) -> ConfigProblems {
 /// that it sets would seem to be missing.
 fn open(sources: Sources) -> Result<Fields, ConfigProblems> {
     let Sources { cli, env, file } = sources;
+    let named_by = if file.is_some() {
+        "--config"
+    } else {
+        "GATEWAY_CONFIG"
+    };
     let named = env.get("GATEWAY_CONFIG").filter(|path| !path.is_empty());
     let Some(path) = file.or_else(|| named.map(PathBuf::from)) else {
         return Ok(Fields::new(Layers::new(cli, env, toml::Table::new())));
@@ -161,14 +167,11 @@ fn open(sources: Sources) -> Result<Fields, ConfigProblems> {
     match fault {
         None => Ok(fields),
         Some(fault) => {
-            fields.problem(format!("The file {}", shown(&path)), fault);
+            let text = format!("names {}, which {fault}", secrets::shown(&path));
+            fields.problem(named_by, text);
             Err(problems(fields))
         }
     }
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// The file's tree. The error names the place and never the text, which may hold a secret.

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::problem::{Problem, nearest};
+use super::problem::Problem;
 use super::secrets::WatchedFile;
 use super::sources::{Layers, Origin, Raw, derived_name, take};
 use super::values::Value;
@@ -299,81 +299,6 @@ impl Fields {
             key.path
         );
         self.problem(key.path, text);
-    }
-
-    /// A secret that was also given for another key would be shown there: that is refused.
-    pub(super) fn refuse_shown_secrets(&mut self) {
-        let mut problems = Vec::new();
-        for setting in &mut self.settings {
-            let shown = setting.shown.as_bytes();
-            let mut secrets = self
-                .kept
-                .iter()
-                .map(Secret::expose)
-                .filter(|s| s.len() >= 8);
-            if secrets.any(|secret| shown.windows(secret.len()).any(|part| part == secret)) {
-                setting.shown = "(hidden)".to_owned();
-                problems.push(format!("{} ({})", setting.key, setting.origin));
-            }
-        }
-        for key in problems {
-            self.problem(key, "holds a secret that was given for another key");
-        }
-    }
-
-    /// Reports everything in the sources that no key asked for. With `sections`, only those of the
-    /// file are looked at.
-    pub(super) fn refuse_unknown(&mut self, sections: Option<&[&str]>) {
-        let (cli, file) = self.layers.leftovers();
-        if sections.is_none() {
-            cli.into_iter().for_each(|key| self.unknown_key(key));
-            self.warn_of_unknown_variables();
-        }
-        for (name, value) in &file {
-            if sections.is_none_or(|sections| sections.contains(&name.as_str())) {
-                self.refuse_leftover(name, value);
-            }
-        }
-    }
-
-    fn refuse_leftover(&mut self, path: &str, value: &toml::Value) {
-        let below = format!("{path}.");
-        let is_section = self.settings.iter().any(|s| s.key.starts_with(&below));
-        match value {
-            toml::Value::Table(table) if is_section => {
-                for (name, value) in table {
-                    self.refuse_leftover(&format!("{below}{name}"), value);
-                }
-            }
-            _ if is_section => self.problem(path, format!("must be a table: [{path}]")),
-            _ => self.unknown_key(path.to_owned()),
-        }
-    }
-
-    fn unknown_key(&mut self, path: String) {
-        let last = last_segment(&path);
-        let known: Vec<String> = self.settings.iter().map(|s| s.key.clone()).collect();
-        let meant = nearest(&path, known.iter().map(String::as_str));
-        let elsewhere = || known.iter().find(|key| last_segment(key) == last);
-        let text = match meant.or_else(|| elsewhere().map(String::as_str)) {
-            Some(meant) => format!("is no key. Did you mean {meant}?"),
-            None => "is no key. config/reference.toml lists them all.".to_owned(),
-        };
-        self.problem(path, text);
-    }
-
-    fn warn_of_unknown_variables(&mut self) {
-        let unknown = self.layers.unknown_variables();
-        let warnings: Vec<String> = unknown
-            .into_iter()
-            .map(|name| match nearest(name, self.layers.asked_variables()) {
-                Some(meant) => {
-                    format!("{name} is no setting and is ignored; did you mean {meant}?")
-                }
-                None => format!("{name} is no setting and is ignored"),
-            })
-            .collect();
-        self.warnings.extend(warnings);
     }
 }
 

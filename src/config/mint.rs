@@ -19,7 +19,9 @@ pub(super) fn mint(fields: &mut Fields) -> Option<MintConfig> {
     let kid = fields.optional(&KID, any);
     let tenant_id = fields.optional(&TENANT_ID, any);
     let project_id = fields.optional(&PROJECT_ID, any);
-    let path = fields.read(&PATH, "/v1/auth/mint".to_owned(), absolute_path);
+    let path = fields.read(&PATH, "/v1/auth/mint".to_owned(), |path| {
+        absolute_path(path)
+    });
     let ttl = lasting(Duration::from_mins(1)..=Duration::from_hours(24));
     let ttl = fields.read(&TTL, Duration::from_mins(15), ttl);
     let timeout = fields.read(&TIMEOUT, Duration::from_secs(5), timeout);
@@ -145,7 +147,7 @@ fn check_key(fields: &mut Fields, config: &MintConfig, origin: &Origin) {
     }
 }
 
-fn absolute_path(path: &String) -> Result<(), String> {
+fn absolute_path(path: &str) -> Result<(), String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/_.-~".contains(&b);
     let dots = path
         .split('/')

@@ -82,7 +82,7 @@ pub struct AdminConfig {
 }
 
 /// What one request or one user may take (`[limits]`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct LimitsConfig {
     /// Bytes of a request's head; default 32 KiB.
     pub max_head: usize,
@@ -91,7 +91,7 @@ pub struct LimitsConfig {
     /// Bytes of the request target; default 8 KiB.
     pub max_uri: usize,
     /// Bytes of a request's body; default 32 MiB.
-    pub max_body: usize,
+    pub max_body: u64,
     /// One user's requests in flight; default 200.
     pub requests_per_user: usize,
 }
@@ -121,7 +121,7 @@ pub struct RoutesConfig {
 
 /// A method and a path under `/v1`, written `METHOD /v1/path/{id}`.
 ///
-/// Each segment is either literal or a `{name}` that stands for one id. Made only by
+/// Each segment is either literal or a `{id}` that stands for one id. Made only by
 /// [`RoutePattern::parse`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePattern {

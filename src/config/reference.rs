@@ -8,7 +8,8 @@ use super::fields::Setting;
 /// The reference for `settings`, which are those of a configuration that sets nothing.
 pub(super) fn reference(settings: &[Setting]) -> String {
     let mut text = String::from(
-        "# Every key of behest-gateway with its default. Keys without a default stand behind a `#`.\n\
+        "# Every key of behest-gateway with its default. A key without a default is shown as\n\
+         # an example behind a `#`; in brackets are the environment variables that set it.\n\
          # The environment comes before this file, the command line before both. Secrets are\n\
          # references: { env = \"NAME\" } or { file = \"/path\" }.\n",
     );
@@ -29,7 +30,7 @@ fn write_header(text: &mut String, table: &str) {
     let _ = match table.strip_suffix("[]") {
         Some(list) => writeln!(
             text,
-            "\n# One for each format; default: both, with session.secrets.\n# [[{list}]]"
+            "\n# One for each format; default: both, with session.secrets.\n#[[{list}]]"
         ),
         None => writeln!(text, "\n[{table}]"),
     };
@@ -42,13 +43,13 @@ fn write_header(text: &mut String, table: &str) {
 }
 
 fn write_setting(text: &mut String, table: &str, name: &str, setting: &Setting) {
-    let _ = writeln!(text, "# {}", setting.doc);
-    let variables = setting.variables.join(", ");
-    if !variables.is_empty() {
-        let _ = writeln!(text, "# {variables}");
-    }
+    let variables = match setting.variables.join(", ") {
+        none if none.is_empty() => none,
+        names => format!(" ({names})"),
+    };
+    let _ = writeln!(text, "# {}{variables}", setting.doc);
     let _ = match &setting.default {
         Some(default) if !table.ends_with("[]") => writeln!(text, "{name} = {default}"),
-        Some(_) | None => writeln!(text, "# {name} = {}", setting.example),
+        Some(_) | None => writeln!(text, "#{name} = {}", setting.example),
     };
 }

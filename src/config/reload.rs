@@ -10,6 +10,6 @@ pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
         ("server.workers", old.server.workers != new.server.workers),
         ("admin.listen", old.admin.listen != new.admin.listen),
     ];
-    let changed = changes.into_iter().filter(|(_, differs)| *differs);
-    changed.map(|(key, _)| key).collect()
+    let differing = changes.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(key, _)| key).collect()
 }

@@ -89,7 +89,7 @@ impl RoutePattern {
             .ok_or("must have a path that begins with /v1/")?;
         if !below.split('/').all(is_segment) {
             return Err(format!(
-                "{form}: each segment is letters, digits, _ . : - or one {{name}}"
+                "{form}: each segment is letters, digits, _ . : - or {{id}}"
             ));
         }
         let first = below.split('/').next().unwrap_or_default();
@@ -107,19 +107,15 @@ impl RoutePattern {
     }
 }
 
-/// A literal of the characters that ids have, or `{name}`.
+/// A literal of the characters that ids have, or `{id}`.
 fn is_segment(segment: &str) -> bool {
-    let name = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}'));
-    let (text, extra) = match name {
-        Some(name) => (name, "_"),
-        None => (segment, "_.:-"),
-    };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
-    (1..=128).contains(&text.len()) && text.chars().all(allowed) && text != "." && text != ".."
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
+    let literal = (1..=128).contains(&segment.len()) && segment.bytes().all(plain);
+    segment == "{id}" || (literal && segment != "." && segment != "..")
 }
 
 /// Refuses request headers that the gateway owns.
-pub(super) fn check_request_headers(names: &Vec<HeaderName>) -> Result<(), String> {
+pub(super) fn check_request_headers(names: &[HeaderName]) -> Result<(), String> {
     check_headers(names, |name| {
         OWNED_IN_REQUESTS.contains(&name)
             || [
@@ -135,7 +131,7 @@ pub(super) fn check_request_headers(names: &Vec<HeaderName>) -> Result<(), Strin
 }
 
 /// Refuses answer headers that the gateway owns.
-pub(super) fn check_response_headers(names: &Vec<HeaderName>) -> Result<(), String> {
+pub(super) fn check_response_headers(names: &[HeaderName]) -> Result<(), String> {
     check_headers(names, |name| {
         OWNED_IN_RESPONSES.contains(&name)
             || [
@@ -186,14 +182,15 @@ mod tests {
             "GET /v1/",
             "GET /v1/auth/mint",
             "POST /v1/Auth/mint",
-            "GET /v1/{any}/mint",
+            "GET /v1/{id}/mint",
             "GET /v1/admin/keys",
             "GET /v1/a/../b",
             "GET /v1/a//b",
             "GET /v1/a%2fb",
             "GET /v1/a?b",
-            "GET /v1/{a}{b}",
+            "GET /v1/x/{id}{id}",
             "GET /v1/x/{}",
+            "GET /v1/x/{name}",
             "get /v1/files",
             "CONNECT /v1/files",
             "OPTIONS /v1/files",

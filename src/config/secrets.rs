@@ -3,7 +3,7 @@
 //! A secret is only ever shown as its length. A secret file is the whole file less one line break at
 //! its end; a file behind a variable that holds a list has one secret a line.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -183,7 +183,7 @@ impl Fields {
             (Some(name), None, 1) if used => {
                 let value = self.layers.env(name);
                 if value.is_none() {
-                    let text = format!("names the environment variable {name}, which is not set");
+                    let text = format!("names {}, which is not set", shown_variable(name));
                     self.problem_at(key, &origin, text);
                 }
                 value.map(|text| self.keep(text.into_bytes()))
@@ -205,7 +205,7 @@ impl Fields {
             self.problem_at(
                 key,
                 origin,
-                format!("names the file {path}, which is empty"),
+                format!("names {}, which is empty", shown(Path::new(path))),
             );
             return None;
         }
@@ -224,15 +224,17 @@ impl Fields {
         match read {
             Ok(bytes) => Some(bytes),
             Err(fault) => {
-                let text = format!("names the file {}: {fault}", path.display());
+                let text = format!("names {}: {fault}", shown(path));
                 self.problem_at(key, origin, text);
                 None
             }
         }
     }
 
+    /// Remembers the file, unless its path may be a secret in the wrong place.
     pub(super) fn watch(&mut self, path: &Path, content: Option<&[u8]>) {
-        if !self.watched.iter().any(|file| file.path == path) {
+        let known = content.is_some() || is_place(path);
+        if known && !self.watched.iter().any(|file| file.path == path) {
             self.watched.push(WatchedFile {
                 path: path.to_owned(),
                 hash: content.map(sha256),
@@ -262,6 +264,33 @@ fn length(secret: &Secret) -> String {
     format!("(set, {} bytes)", secret.len())
 }
 
+/// Whether `path` leads through a folder that exists; a secret in the place of a path does not.
+fn is_place(path: &Path) -> bool {
+    let folders = || path.ancestors().skip(1);
+    let mut known =
+        folders().filter(|folder| *folder != Path::new("/") && *folder != Path::new(""));
+    known.any(Path::is_dir)
+}
+
+/// `path` in an error: not shown where it may be the secret itself.
+pub(super) fn shown(path: &Path) -> String {
+    if is_place(path) {
+        format!("the file {}", path.display())
+    } else {
+        "a file (not shown here, in case it is the secret itself)".to_owned()
+    }
+}
+
+/// The name of a variable in an error: not shown where it may be the secret itself.
+fn shown_variable(name: &str) -> String {
+    let usual = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.bytes().all(usual) {
+        format!("the environment variable {name}")
+    } else {
+        "an environment variable (not shown here, in case it is the secret itself)".to_owned()
+    }
+}
+
 /// The file's bytes, up to [`MAX_FILE`].
 pub(super) fn read_bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = std::fs::File::open(path).map_err(|fault| in_words(&fault))?;
@@ -276,12 +305,16 @@ pub(super) fn read_bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
 }
 
 fn in_words(fault: &std::io::Error) -> String {
-    match fault.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "it may not be read by this user".to_owned(),
-        std::io::ErrorKind::IsADirectory => "it is a directory".to_owned(),
-        _ => fault.to_string(),
-    }
+    let words = [
+        (ErrorKind::NotFound, "there is no such file"),
+        (
+            ErrorKind::PermissionDenied,
+            "it may not be read by this user",
+        ),
+        (ErrorKind::IsADirectory, "it is a directory"),
+    ];
+    let known = words.into_iter().find(|(kind, _)| *kind == fault.kind());
+    known.map_or_else(|| fault.to_string(), |(_, words)| words.to_owned())
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -34,12 +34,16 @@ pub(super) fn server(fields: &mut Fields) -> ServerConfig {
         head_timeout: fields.read(&HEAD_TIMEOUT, seconds(10), timeout),
         idle_timeout: fields.read(&SERVER_IDLE_TIMEOUT, seconds(60), timeout),
         write_stall_timeout: fields.read(&WRITE_STALL_TIMEOUT, seconds(30), timeout),
-        tls: tls(fields),
         drain_delay: fields.read(&DRAIN_DELAY, Duration::ZERO, drain()),
         drain_limit: fields.read(&DRAIN_LIMIT, seconds(30), drain()),
-        h2_max_streams: u32::try_from(fields.read(&H2_MAX_STREAMS, 100, count(1..=10_000)))
-            .unwrap_or(u32::MAX),
+        h2_max_streams: h2_max_streams(fields),
+        tls: tls(fields),
     }
+}
+
+fn h2_max_streams(fields: &mut Fields) -> u32 {
+    let count = fields.read(&H2_MAX_STREAMS, 100, count(1..=10_000));
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 const LISTEN: Key = key(
@@ -149,7 +153,7 @@ pub(super) fn limits(fields: &mut Fields) -> LimitsConfig {
     LimitsConfig {
         max_head,
         max_uri,
-        max_body,
+        max_body: max_body as u64,
         max_headers: fields.read(&MAX_HEADERS, 100, count(10..=1000)),
         requests_per_user: fields.read(&REQUESTS_PER_USER, 200, count(1..=1_000_000)),
     }
@@ -172,8 +176,9 @@ const REQUESTS_PER_USER: Key = key(
 
 /// `[cross_origin]`
 pub(super) fn cross_origin(fields: &mut Fields) -> CrossOriginConfig {
-    let public_origins = fields.read(&PUBLIC_ORIGINS, Vec::new(), all_origins);
-    let allowed_origins: Vec<String> = fields.read(&ALLOWED_ORIGINS, Vec::new(), all_origins);
+    let public_origins = fields.read(&PUBLIC_ORIGINS, Vec::new(), |all| all_origins(all));
+    let allowed_origins: Vec<String> =
+        fields.read(&ALLOWED_ORIGINS, Vec::new(), |all| all_origins(all));
     if public_origins.is_empty() {
         fields.warnings.push(
             "cross_origin.public_origins is not set: a page is taken for the app's own where its \
@@ -212,7 +217,7 @@ const REQUIRE_PROOF: Key = key(
     "Refuse requests with neither Origin nor Sec-Fetch-Site.",
 );
 
-fn all_origins(origins: &Vec<String>) -> Result<(), String> {
+fn all_origins(origins: &[String]) -> Result<(), String> {
     for (index, origin) in origins.iter().enumerate() {
         check_origin(origin)
             .map_err(|fault| format!("has a wrong entry: number {} {fault}", index + 1))?;
@@ -224,8 +229,12 @@ fn all_origins(origins: &Vec<String>) -> Result<(), String> {
 pub(super) fn routes(fields: &mut Fields) -> RoutesConfig {
     RoutesConfig {
         extra: fields.read(&EXTRA_ROUTES, Vec::new(), any),
-        request_headers: fields.read(&REQUEST_HEADERS, Vec::new(), check_request_headers),
-        response_headers: fields.read(&RESPONSE_HEADERS, Vec::new(), check_response_headers),
+        request_headers: fields.read(&REQUEST_HEADERS, Vec::new(), |names| {
+            check_request_headers(names)
+        }),
+        response_headers: fields.read(&RESPONSE_HEADERS, Vec::new(), |names| {
+            check_response_headers(names)
+        }),
     }
 }
 

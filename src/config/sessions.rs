@@ -155,8 +155,9 @@ fn listed_providers(
             &PROVIDER_TIER,
             &PROVIDER_SESSION,
         ];
-        keys.into_iter()
-            .for_each(|key| fields.record(key, None, String::new(), Origin::Default));
+        for key in keys {
+            fields.record(key, None, String::new(), Origin::Default);
+        }
         return None;
     };
     let tables: Option<Vec<toml::Table>> = value
@@ -215,7 +216,7 @@ fn provider(
 
 fn claims(fields: &mut Fields, keys: [&Key; 3], default: ClaimPaths) -> ClaimPaths {
     let [user, tier, session] = keys;
-    let mut read = |key, default| fields.read(key, default, claim_path);
+    let mut read = |key, default: Vec<String>| fields.read(key, default, |path| claim_path(path));
     ClaimPaths {
         user: read(user, default.user),
         tier: read(tier, default.tier),
@@ -223,7 +224,7 @@ fn claims(fields: &mut Fields, keys: [&Key; 3], default: ClaimPaths) -> ClaimPat
     }
 }
 
-fn claim_path(path: &Vec<String>) -> Result<(), String> {
+fn claim_path(path: &[String]) -> Result<(), String> {
     if path.is_empty() || path.len() > 16 {
         return Err(
             "must be a list of 1 to 16 keys such as [\"app_metadata\", \"tier\"]".to_owned(),

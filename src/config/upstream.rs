@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::bounds::{any, bytes, timeout};
 use super::fields::{Fields, Key, key};
 use super::model::UpstreamConfig;
-use super::secrets::read_bounded;
+use super::secrets::{read_bounded, shown};
 use super::sections::file;
 use super::sources::Origin;
 use super::url::UpstreamUrl;
@@ -102,7 +102,7 @@ fn check_base_url(
 ) {
     match url {
         None if *origin == Origin::Default && !fields.has_problem(BASE_URL.path) => {
-            fields.missing(&BASE_URL, "https://<slug>.behest.app", "")
+            fields.missing(&BASE_URL, "https://<slug>.behest.app", "");
         }
         Some(url) if !url.is_tls() && !url.is_loopback() && allow_plaintext => {
             fields.warnings.push(format!(
@@ -127,8 +127,8 @@ fn ssl_cert_file(fields: &mut Fields) -> Option<PathBuf> {
             Some(path)
         }
         Err(fault) => {
-            let name = path.display();
-            let warning = format!("SSL_CERT_FILE names the file {name}, which is ignored: {fault}");
+            let name = shown(&path);
+            let warning = format!("SSL_CERT_FILE names {name}, which is ignored: {fault}");
             fields.warnings.push(warning);
             None
         }

@@ -15,6 +15,7 @@ pub struct UpstreamUrl {
     /// Lower case; an IPv6 address with its brackets.
     host: String,
     port: u16,
+    uri: Uri,
 }
 
 impl UpstreamUrl {
@@ -42,13 +43,31 @@ impl UpstreamUrl {
             }
             _ => return Err("must not hold a path: only scheme, host and port".to_owned()),
         }
-        let (host, port) = split_host(authority)
-            .ok_or("holds no valid host and port: write https://<slug>.behest.app")?;
+        let invalid = "holds no valid host and port: write https://<slug>.behest.app";
+        let (host, port) = split_host(authority).ok_or(invalid)?;
+        let own_port = if tls { 443 } else { 80 };
+        let port = port.unwrap_or(own_port);
+        let authority = if port == own_port {
+            host.clone()
+        } else {
+            format!("{host}:{port}")
+        };
+        let scheme = if tls { "https" } else { "http" };
+        let uri = format!("{scheme}://{authority}/")
+            .parse()
+            .map_err(|_| invalid)?;
         Ok(Self {
             tls,
             host,
-            port: port.unwrap_or(if tls { 443 } else { 80 }),
+            port,
+            uri,
         })
+    }
+
+    /// The whole, with `/` as its path.
+    #[must_use]
+    pub fn uri(&self) -> &Uri {
+        &self.uri
     }
 
     /// Whether the scheme is `https`.
@@ -71,12 +90,10 @@ impl UpstreamUrl {
 
     /// What the `Host` header says: the port only where it is not the scheme's own.
     #[must_use]
-    pub fn authority(&self) -> String {
-        if self.port == if self.tls { 443 } else { 80 } {
-            self.host.clone()
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+    pub fn authority(&self) -> &str {
+        self.uri
+            .authority()
+            .map_or(&self.host, |authority| authority.as_str())
     }
 
     /// Whether the host is this machine: `localhost`, `127.0.0.0/8` or `[::1]`.
@@ -141,27 +158,28 @@ fn split_scheme(text: &str) -> Option<(bool, &str)> {
 
 /// Host (lower case) and port of `host[:port]`.
 fn split_host(authority: &str) -> Option<(String, Option<u16>)> {
-    let uri: Uri = format!("http://{authority}/").parse().ok()?;
-    let parsed = uri.authority()?;
-    let host = parsed.host().to_ascii_lowercase();
-    let port = parsed.port_u16();
-    // `host:` and `host:0` parse, but name no port.
-    if authority.ends_with(':') || port == Some(0) {
+    let (host, port) = match authority.rfind(':') {
+        // The colons of an IPv6 address stand before its bracket.
+        Some(colon) if !authority.ends_with(']') => {
+            let (host, port) = authority.split_at_checked(colon)?;
+            let digits = port.strip_prefix(':')?;
+            let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let number: u16 = digits.parse().ok()?;
+            (
+                host,
+                Some(number).filter(|_| plain && number > 0 && !digits.starts_with('0')),
+            )
+        }
+        _ => (authority, None),
+    };
+    if port.is_none() && host.len() < authority.len() {
         return None;
     }
-    let valid = if let Some(address) = host.strip_prefix('[') {
-        address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok()
-    } else {
-        let name = host.strip_suffix('.').unwrap_or(&host);
-        name.split('.').all(is_label)
+    let valid = match host.strip_prefix('[') {
+        Some(address) => address.strip_suffix(']')?.parse::<Ipv6Addr>().is_ok(),
+        None => host.len() <= 253 && host.split('.').all(is_label),
     };
-    let whole = parsed.as_str().len() == host.len() + port_length(authority, &host);
-    (valid && whole).then_some((host, port))
-}
-
-/// Bytes of `:port` after the host.
-fn port_length(authority: &str, host: &str) -> usize {
-    authority.len().saturating_sub(host.len())
+    valid.then(|| (host.to_ascii_lowercase(), port))
 }
 
 /// One label of a host name (RFC 1123, and `_`, which names in private networks hold).
@@ -172,4 +190,103 @@ fn is_label(label: &str) -> bool {
         && label
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_scheme_host_and_port() {
+        let shown = |text: &str| UpstreamUrl::parse(text).map(|url| url.to_string());
+        for (text, expected) in [
+            ("https://demo.behest.app", "https://demo.behest.app"),
+            ("https://Demo.Behest.app/", "https://demo.behest.app"),
+            ("https://demo.behest.app:443", "https://demo.behest.app"),
+            ("http://127.0.0.1:8090", "http://127.0.0.1:8090"),
+            ("http://[::1]:8090/", "http://[::1]:8090"),
+        ] {
+            assert_eq!(shown(text).as_deref(), Ok(expected), "{text}");
+        }
+        let url = UpstreamUrl::parse("https://demo.behest.app:8443").unwrap();
+        assert_eq!((url.host(), url.port()), ("demo.behest.app", 8443));
+        assert_eq!(url.authority(), "demo.behest.app:8443");
+        assert_eq!(url.uri(), "https://demo.behest.app:8443/");
+    }
+
+    #[test]
+    fn anything_more_than_an_origin_is_refused_with_the_fix() {
+        for (text, fix) in [
+            ("https://demo.behest.app/v1", "without /v1"),
+            ("https://demo.behest.app/v1/", "without /v1"),
+            ("https://demo.behest.app/api", "must not hold a path"),
+            ("https://me:pw@demo.behest.app", "user or a password"),
+            ("https://demo.behest.app?x=1", "query"),
+            ("https://demo.behest.app#x", "fragment"),
+            ("demo.behest.app", "must begin with https://"),
+            ("ftp://demo.behest.app", "must begin with https://"),
+            ("", "must begin with https://"),
+            ("https://", "no valid host"),
+            ("https:///", "no valid host"),
+            ("https://demo..app", "no valid host"),
+            ("https://demo.app:", "no valid host"),
+            ("https://demo.app:0", "no valid host"),
+            ("https://demo.app:99999", "no valid host"),
+            ("https://demo.app:+80", "no valid host"),
+            ("https://demo app", "no valid host"),
+            ("https://[::1", "no valid host"),
+            ("https://<slug>.behest.app", "no valid host"),
+        ] {
+            let fault = UpstreamUrl::parse(text).unwrap_err();
+            assert!(fault.contains(fix), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        let loopback = |host: &str| {
+            UpstreamUrl::parse(&format!("http://{host}"))
+                .unwrap()
+                .is_loopback()
+        };
+        assert!(
+            ["localhost", "127.0.0.1:1", "127.9.9.9", "[::1]:1"]
+                .into_iter()
+                .all(loopback)
+        );
+        assert!(
+            !["localhost.evil.example", "10.0.0.1", "[::2]", "0.0.0.0"]
+                .into_iter()
+                .any(loopback)
+        );
+    }
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        for text in [
+            "https://app.example",
+            "http://localhost:3000",
+            "https://[::1]:8443",
+        ] {
+            assert_eq!(check_origin(text), Ok(()), "{text}");
+        }
+        for (text, fix) in [
+            ("https://app.example/", "no slash"),
+            ("https://app.example/x", "no path"),
+            ("https://*.example", "wildcard"),
+            ("*", "wildcard"),
+            ("null", "null"),
+            ("https://App.example", "lower case"),
+            ("HTTPS://app.example", "scheme://"),
+            ("app.example", "scheme://"),
+            ("https://app.example:443", "own port"),
+            ("http://app.example:80", "own port"),
+            ("https://a@app.example", "valid host"),
+            ("https://äpp.example", "xn--"),
+            ("https://", "valid host"),
+        ] {
+            let fault = check_origin(text).unwrap_err();
+            assert!(fault.contains(fix), "{text}: {fault}");
+        }
+    }
 }
