@@ -1,1 +1,6 @@
-//! it
+//! The real gateway over real sockets, with the emulator as Behest: a file for each subject.
+
+#![expect(unreachable_pub, reason = "a test binary's modules have no outside")]
+
+mod main_path;
+mod support;
