@@ -71,6 +71,21 @@ pub struct MintConfig {
     pub tier_map: BTreeMap<String, Tier>,
 }
 
+impl MintConfig {
+    /// Whether tokens made with `other` are as good as those made with this: the same key, names and
+    /// tiers. A new lifetime, path or limit is no reason to throw tokens away.
+    #[must_use]
+    pub fn issues_same_tokens(&self, other: &Self) -> bool {
+        self.key.expose() == other.key.expose()
+            && self.pem.as_ref().map(Secret::expose) == other.pem.as_ref().map(Secret::expose)
+            && self.kid == other.kid
+            && self.tenant_id == other.tenant_id
+            && self.project_id == other.project_id
+            && self.default_tier == other.default_tier
+            && self.tier_map == other.tier_map
+    }
+}
+
 /// The token cache (`[cache]`).
 #[derive(Clone, Debug)]
 pub struct CacheConfig {

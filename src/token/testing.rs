@@ -55,8 +55,20 @@ impl Bench {
     where
         F: Future<Output = Result<Minted, TokenError>> + Send + 'static,
     {
-        let calls = Arc::new(AtomicUsize::new(0));
         let clock = Clock::manual(1_700_000_000);
+        Self::at(clock, cache, mint, answer)
+    }
+
+    pub(super) fn at<F>(
+        clock: Clock,
+        cache: &CacheConfig,
+        mint: &MintConfig,
+        answer: impl Fn(usize, Identity, Now) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Minted, TokenError>> + Send + 'static,
+    {
+        let calls = Arc::new(AtomicUsize::new(0));
         let minter = TokenMinter::Scripted(Script {
             calls: Arc::clone(&calls),
             answer: Box::new(move |call, identity, now| Box::pin(answer(call, identity, now))),

@@ -33,6 +33,7 @@ pub(in super::super) struct Entry {
 }
 
 /// A token in the cache.
+#[derive(Clone)]
 pub(in super::super) struct Held {
     pub(in super::super) token: Arc<AccessToken>,
     /// The wall clock at its end: the monotonic one stands still while a machine sleeps.
@@ -105,6 +106,12 @@ impl Entry {
         let in_force = now.elapsed < failure.until
             && (failure.error.is_about_user() || failure.generation == breaker.generation());
         in_force.then(|| failure.error.clone())
+    }
+
+    /// What another cache can take over: the token, and when it was renewed after a 401.
+    pub(super) fn kept(&self, now: Now) -> Option<(Held, Option<Duration>)> {
+        self.usable(now)?;
+        Some((self.held.clone()?, self.renewed_at))
     }
 
     pub(super) fn is_busy(&self) -> bool {
