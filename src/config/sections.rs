@@ -22,14 +22,13 @@ const GIB: usize = 1 << 30;
 pub(super) fn server(fields: &mut Fields) -> ServerConfig {
     let seconds = Duration::from_secs;
     let drain = || lasting(Duration::ZERO..=Duration::from_hours(24));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     ServerConfig {
         listen: fields.read(
             &LISTEN,
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             any,
         ),
-        workers: fields.optional(&WORKERS, count(1..=1024)).unwrap_or(cores),
+        workers: workers(fields),
         max_connections: fields.read(&MAX_CONNECTIONS, 20_000, count(1..=1_000_000)),
         head_timeout: fields.read(&HEAD_TIMEOUT, seconds(10), timeout),
         idle_timeout: fields.read(&SERVER_IDLE_TIMEOUT, seconds(60), timeout),
@@ -39,6 +38,15 @@ pub(super) fn server(fields: &mut Fields) -> ServerConfig {
         h2_max_streams: h2_max_streams(fields),
         tls: tls(fields),
     }
+}
+
+fn workers(fields: &mut Fields) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let given = fields.optional(&WORKERS, count(1..=1024));
+    if given.is_none() {
+        fields.show(WORKERS.path, cores.to_string());
+    }
+    given.unwrap_or(cores)
 }
 
 fn h2_max_streams(fields: &mut Fields) -> u32 {

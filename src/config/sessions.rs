@@ -39,6 +39,8 @@ pub(super) fn session(fields: &mut Fields) -> SessionConfig {
             provider(ProviderKind::NextauthV4),
         ]
     });
+    let kinds: Vec<ProviderKind> = providers.iter().map(|provider| provider.kind).collect();
+    fields.show(PROVIDERS.path, kinds.to_toml());
     SessionConfig {
         providers,
         session_id: session_id(fields),
@@ -155,11 +157,13 @@ fn listed_providers(
             &PROVIDER_TIER,
             &PROVIDER_SESSION,
         ];
+        fields.record(&PROVIDERS, None, String::new(), Origin::Default);
         for key in keys {
             fields.record(key, None, String::new(), Origin::Default);
         }
         return None;
     };
+    fields.record(&PROVIDERS, None, String::new(), origin.clone());
     let tables: Option<Vec<toml::Table>> = value
         .as_array()
         .and_then(|items| items.iter().map(|item| item.as_table().cloned()).collect());
