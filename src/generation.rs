@@ -141,29 +141,9 @@ impl Generation {
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
-                RouteTable::new(
-                    &config
-                        .routes
-                        .extra
-                        .iter()
-                        .filter_map(|r| format!("{} {}", r.method, r.path).parse().ok())
-                        .collect::<Vec<_>>(),
-                ),
-                CrossOrigin::new(crate::admission::cross_origin::CrossOriginConfig {
-                    public_origins: config.cross_origin.public_origins.clone(),
-                    allowed_origins: config.cross_origin.allowed_origins.clone(),
-                    require_proof: config.cross_origin.require_proof,
-                }),
-                Limits::new(
-                    crate::admission::limits::LimitsConfig {
-                        max_head: config.limits.max_head,
-                        max_headers: config.limits.max_headers,
-                        max_uri: config.limits.max_uri,
-                        max_body: config.limits.max_body as u64,
-                        requests_per_user: config.limits.requests_per_user,
-                    },
-                    Arc::clone(&process.in_flight),
-                ),
+                RouteTable::new(&config.routes.extra),
+                CrossOrigin::new(config.cross_origin.clone()),
+                Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
@@ -174,7 +154,7 @@ impl Generation {
                 },
                 host: upstream.host().clone(),
                 hold: config.upstream.hold_body,
-                max_body: config.limits.max_body as u64,
+                max_body: config.limits.max_body,
             },
             upstream,
             idle_timeout: config.upstream.idle_timeout,

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::DEFAULT_ROUTES;
 use super::fields::Setting;
+use crate::admission::routes::DEFAULT_ROUTES;
 
 /// The reference for `settings`, which are those of a configuration that sets nothing.
 pub(super) fn reference(settings: &[Setting]) -> String {

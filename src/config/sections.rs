@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::bounds::{any, bytes, count, lasting, timeout};
 use super::fields::{Fields, Key, key};
-use super::model::{
-    AdminConfig, CrossOriginConfig, LimitsConfig, LogFormat, RoutesConfig, ServerConfig,
-    TelemetryConfig, TlsFiles,
-};
-use super::routes::{check_request_headers, check_response_headers};
+use super::headers::{check_request_headers, check_response_headers};
+use super::model::{AdminConfig, LogFormat, RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles};
 use super::url::check_origin;
 use super::values::Size;
+use crate::admission::cross_origin::CrossOriginConfig;
+use crate::admission::limits::LimitsConfig;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -157,7 +156,7 @@ pub(super) fn limits(fields: &mut Fields) -> LimitsConfig {
     let mut size = |key: &Key, default, range| fields.read(key, Size(default), bytes(range)).0;
     let max_head = size(&MAX_HEAD, 32 * KIB, KIB..=MIB);
     let max_uri = size(&MAX_URI, 8 * KIB, 256..=64 * KIB);
-    let max_body = size(&MAX_BODY, 32 * MIB, KIB..=4 * GIB);
+    let max_body = size(&MAX_BODY, 32 * MIB, KIB..=4 * GIB) as u64;
     LimitsConfig {
         max_head,
         max_uri,
