@@ -146,8 +146,7 @@ impl TokenCache {
         self.replace(identity, rejected, now).map(drop)
     }
 
-    /// Puts out what has ended. To be called every few seconds; an entry costs about half a
-    /// microsecond.
+    /// Puts out what has ended. To be called every few seconds: it looks at every entry.
     pub fn sweep(&self, now: Now) {
         for identity in self.entries.sweep(now) {
             self.users.forget(&identity);
@@ -157,8 +156,7 @@ impl TokenCache {
     }
 
     /// Takes over the usable tokens of `other`, whose mint issues the same ones
-    /// ([`MintConfig::issues_same_tokens`]) and whose clock is this one's. An entry costs about a
-    /// microsecond.
+    /// ([`MintConfig::issues_same_tokens`]) and whose clock is this one's.
     pub fn adopt(&self, other: &Self) {
         self.users.adopt(&other.users);
         self.entries.adopt(&other.entries, self.clock.now());
