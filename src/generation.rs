@@ -123,14 +123,7 @@ impl Generation {
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let client = client(&config.upstream, config.server.workers)?;
-        let minter = TokenMinter::new(&config.mint, Arc::new(client.clone()))?;
-        let tokens = TokenCache::new(
-            &config.cache,
-            &config.mint,
-            minter,
-            process.clock.clone(),
-            Arc::clone(&process.metrics),
-        );
+        let tokens = tokens(&config, &client, process)?;
         if let Some(previous) = previous
             && previous.config.mint.issues_same_tokens(&config.mint)
             && previous.config.upstream.base_url == config.upstream.base_url
@@ -169,6 +162,21 @@ impl Generation {
     }
 }
 
+fn tokens(
+    config: &Config,
+    client: &Client,
+    process: &Process,
+) -> Result<Arc<TokenCache>, KeyError> {
+    let minter = TokenMinter::new(&config.mint, Arc::new(client.clone()))?;
+    Ok(TokenCache::new(
+        &config.cache,
+        &config.mint,
+        minter,
+        process.clock.clone(),
+        Arc::clone(&process.metrics),
+    ))
+}
+
 fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
     let mut roots = Vec::new();
     for file in [&upstream.ca_file, &upstream.ssl_cert_file]
@@ -204,14 +212,11 @@ fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildErro
 }
 
 fn access_log(config: &Config, metrics: &Arc<Metrics>) -> Arc<AccessLog> {
-    let key = match &config.telemetry.user_hash_key {
-        Some(key) => key.clone(),
-        None => {
-            // Stable over restarts and the same on every replica, and it does not tell the Behest key.
-            let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
-            Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
-        }
-    };
+    let key = config.telemetry.user_hash_key.clone().unwrap_or_else(|| {
+        // Stable over restarts and the same on every replica, and it does not tell the Behest key.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
+        Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
+    });
     AccessLog::new(Arc::clone(metrics), &key, config.telemetry.access_log)
 }
 

@@ -160,7 +160,7 @@ pub(super) fn limits(fields: &mut Fields) -> LimitsConfig {
     LimitsConfig {
         max_head,
         max_uri,
-        max_body: max_body as u64,
+        max_body,
         max_headers: fields.read(&MAX_HEADERS, 100, count(10..=1000)),
         requests_per_user: fields.read(&REQUESTS_PER_USER, 200, count(1..=1_000_000)),
     }

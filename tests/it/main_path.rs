@@ -2,6 +2,7 @@
 
 use crate::support::caller::{Protocol, ask, chat, get};
 use crate::support::{Stage, cookie};
+use behest_gateway::emulator::Seen;
 
 #[tokio::test]
 async fn a_cookie_becomes_the_users_own_token_and_nothing_else_of_it_goes_up() {
@@ -45,7 +46,7 @@ async fn one_mint_serves_many_requests_and_a_changed_tier_takes_effect_at_once()
         let request = get(address, "/v1/models", &cookie("ada", "\"free\""));
         assert_eq!(ask(address, Protocol::Http1, request).await.status, 200);
     }
-    assert_eq!(stage.emulator.log().read(|seen| seen.minted()), 1);
+    assert_eq!(stage.emulator.log().read(Seen::minted), 1);
     let request = get(address, "/v1/models", &cookie("ada", "2"));
     assert_eq!(ask(address, Protocol::Http1, request).await.status, 200);
     stage.emulator.log().read(|seen| {

@@ -6,7 +6,6 @@ pub mod caller;
 mod sealer;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use behest_gateway::clock::{Clock, unix_time};
@@ -112,6 +111,3 @@ pub fn cookie_with(secret: &str, user: &str, claims: &str) -> String {
     let token = sealer::Sealer::v5(secret, COOKIE).seal(&payload);
     format!("{COOKIE}={token}")
 }
-
-/// For tests that share a stage between tasks.
-pub type Shared = Arc<Stage>;
