@@ -30,10 +30,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
-#[expect(
-    dead_code,
-    reason = "shared with the unit tests, which use all of it"
-)]
+#[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
 

@@ -17,10 +17,7 @@ use behest_gateway::token::Signer;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-#[expect(
-    dead_code,
-    reason = "shared with the unit tests, which use all of it"
-)]
+#[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
 
