@@ -79,6 +79,12 @@ impl RequestBody {
         }
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Held(bytes) if bytes.is_empty())
+    }
+
     /// Whether it can be sent again.
     #[must_use]
     pub fn is_held(&self) -> bool {

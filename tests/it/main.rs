@@ -11,5 +11,10 @@
     reason = "in a test each of these is a failed assertion"
 )]
 
+mod disconnects;
+mod headers;
 mod main_path;
+mod request_bodies;
+mod streaming;
 mod support;
+mod upstream_faults;
