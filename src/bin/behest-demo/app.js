@@ -209,7 +209,7 @@ async function send(text) {
     if (run.text) history.push({ role: "assistant", content: run.text });
     else history.pop();
     setRunning(null);
-    $("prompt").focus();
+    if (matchMedia("(pointer: fine)").matches) $("prompt").focus(); // a phone would open its keyboard
     showProof();
   }
 }
