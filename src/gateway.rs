@@ -129,7 +129,11 @@ impl Gateway {
             400..500 => Code::Upstream4xx,
             500.. => Code::Upstream5xx,
         };
-        record.trace_id = head.headers.get("x-trace-id").cloned();
+        record.trace_id = head
+            .headers
+            .get("x-trace-id")
+            .filter(|id| id.len() <= 128)
+            .cloned();
         let is_event_stream = headers::is_event_stream(&head.headers);
         head.headers = self
             .rewrite

@@ -4,6 +4,7 @@
 //! headers have no way through, whatever they are called this year (CVE-2025-64484 came in through an
 //! underscore, CVE-2024-45410 through `Connection`).
 
+use http::header::GetAll;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION,
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, RETRY_AFTER, SET_COOKIE,
@@ -165,17 +166,20 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// The names in every `Connection` line: hop-by-hop by the sender's own word (RFC 9110 section 7.6.1).
-struct Nominated<'a>(&'a HeaderMap);
+///
+/// Most requests have no such line, and then no name is looked for.
+struct Nominated<'a>(Option<GetAll<'a, HeaderValue>>);
 
 impl<'a> Nominated<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
-        Self(headers)
+        let any = headers.contains_key(CONNECTION);
+        Self(any.then(|| headers.get_all(CONNECTION)))
     }
 
     fn contains(&self, name: &HeaderName) -> bool {
         self.0
-            .get_all(CONNECTION)
             .iter()
+            .flatten()
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(','))
             .any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
