@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchanges;
 use crate::pages::{self, Page, Pages};
-use crate::sign_in::{SignIn, Tier, random_text};
+use crate::sign_in::{SignIn, SignedIn, Tier, random_text};
 use crate::watched::Watched;
 
 /// The body of any answer.
@@ -103,7 +103,7 @@ impl Demo {
         let before = self.added();
         let response = self.gateway.handle(Request::from_parts(head, body)).await;
         if let Some(exchange) = &exchange {
-            exchange.answered(&response, before.micros_until(self.added()));
+            exchange.answered(&response, before.micros_until(&self.added()));
         }
         response.map(|body| Either::Left(Watched::new(body, exchange)))
     }
@@ -186,7 +186,7 @@ impl Demo {
         let session = match path {
             "/demo/sign-in" => {
                 let user = asked.get("user").and_then(Value::as_str);
-                self.sign_in.begin(user.unwrap_or_default(), now)?
+                SignedIn::begin(user.unwrap_or_default(), now)?
             }
             "/demo/tier" => {
                 let tier = asked.get("tier").cloned().unwrap_or_default();
@@ -260,9 +260,9 @@ struct Added {
 
 impl Added {
     /// What one request added between two moments; `None` if there was none, or more than one.
-    fn micros_until(&self, later: Self) -> Option<f64> {
+    fn micros_until(&self, later: &Self) -> Option<f64> {
         let is_one = (later.requests - self.requests - 1.0).abs() < 0.5;
-        is_one.then(|| (later.seconds - self.seconds) * 1e6)
+        is_one.then_some((later.seconds - self.seconds) * 1e6)
     }
 }
 
@@ -312,9 +312,9 @@ mod tests {
     #[test]
     fn added_time_is_told_only_of_a_request_that_was_alone() {
         let at = |seconds, requests| Added { seconds, requests };
-        let one = at(1.0, 7.0).micros_until(at(1.25, 8.0));
+        let one = at(1.0, 7.0).micros_until(&at(1.25, 8.0));
         assert_eq!(one, Some(250_000.0));
-        assert_eq!(at(1.0, 7.0).micros_until(at(1.25, 9.0)), None);
-        assert_eq!(at(1.0, 7.0).micros_until(at(1.0, 7.0)), None);
+        assert_eq!(at(1.0, 7.0).micros_until(&at(1.25, 9.0)), None);
+        assert_eq!(at(1.0, 7.0).micros_until(&at(1.0, 7.0)), None);
     }
 }
