@@ -1,11 +1,22 @@
 //! The real gateway over real sockets, with the emulator as Behest: a file for each subject.
 
 #![expect(unreachable_pub, reason = "a test binary's modules have no outside")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::float_cmp,
+    reason = "a test fails by panicking, and counters are whole numbers"
+)]
 
+mod broken_answers;
 mod disconnects;
 mod headers;
 mod main_path;
+mod refused_bodies;
 mod request_bodies;
 mod streaming;
 mod support;
+mod upstream_connections;
 mod upstream_faults;
