@@ -115,6 +115,36 @@ async fn a_body_over_the_hold_limit_is_passed_on_while_it_comes() {
     }
 }
 
+/// The wait for an answer begins when the request is out: a long upload is no late answer.
+#[tokio::test]
+async fn a_slow_upload_is_not_a_late_answer_but_a_stalled_one_is() {
+    let stage = Stage::with(&[("GATEWAY_UPSTREAM__FIRST_BYTE_TIMEOUT", "500ms")]).await;
+    for protocol in BOTH {
+        let (pieces, body) = upload();
+        let mut caller = Caller::connect(stage.server.address(), protocol).await;
+        let sending = async {
+            pieces.send(Ok(bytes(HOLD + 1))).await.unwrap();
+            for _ in 0..12 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                pieces.send(Ok(Bytes::from_static(b"more"))).await.unwrap();
+            }
+            drop(pieces);
+        };
+        let (response, ()) = tokio::join!(caller.send(request(&stage, body)), sending);
+        let answer = whole(response.unwrap()).await.unwrap();
+        assert_eq!(answer.status, 200, "{protocol:?} {answer:?}");
+
+        let (pieces, body) = upload();
+        let mut caller = Caller::connect(stage.server.address(), protocol).await;
+        let sending = pieces.send(Ok(bytes(HOLD + 1)));
+        let (response, sent) = tokio::join!(caller.send(request(&stage, body)), sending);
+        sent.unwrap();
+        let answer = whole(response.unwrap()).await.unwrap();
+        assert_eq!(answer.status, 504, "{protocol:?} {answer:?}");
+        assert_eq!(answer.code(), Some("upstream_timeout"));
+    }
+}
+
 /// A slow sender of a small body takes no upstream connection.
 #[tokio::test]
 async fn a_body_under_the_hold_limit_is_read_before_upstream_is_called() {
