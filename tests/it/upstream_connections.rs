@@ -1,10 +1,16 @@
 //! Connections to Behest: used again while they are sound, never when they are not, and no POST twice.
 
+use behest_gateway::client::{Client, ClientConfig, Connector};
 use behest_gateway::emulator::{Action, Emulator, EmulatorConfig, Fault, On};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper_util::client::proxy::matcher::Matcher;
 
 use crate::support::caller::{Caller, Protocol, ask, chat, get, whole};
 use crate::support::upstream::{self, Peer};
-use crate::support::{Stage, cookie};
+use crate::support::{PATIENCE, Stage, cookie};
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 const CHAT: &str = "/v1/chat/completions";
@@ -28,7 +34,52 @@ async fn one_connection_serves_all_that_comes_one_after_another() {
     assert_eq!(accepted, 1, "a connection was opened in vain");
 }
 
-/// The pooled connection dies while it is idle; a race decides who notices first, so it is run often.
+/// The connection dies, and before the client has had a chance to notice comes the next request.
+#[tokio::test]
+async fn a_pooled_connection_that_died_this_moment_is_replaced_unseen() {
+    let listener = upstream::listen().await;
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let tls = behest_gateway::tls::client_config(&[]).unwrap();
+    let proxies = Matcher::builder().build();
+    let connector = Connector::new(&origin.parse().unwrap(), &tls, &proxies).unwrap();
+    let config = ClientConfig {
+        connect_timeout: PATIENCE,
+        first_byte_timeout: PATIENCE,
+        pool_idle_timeout: PATIENCE,
+        pool_max_age: PATIENCE,
+        workers: 1,
+    };
+    let client = Client::new(connector, config);
+    let post = || {
+        let body = Full::new(Bytes::from_static(b"{}"));
+        let request = Request::post("/v1/x").body(body).unwrap();
+        client.exchange(request, 1000, PATIENCE)
+    };
+    let serve = async || {
+        let mut peer = Peer::accept(&listener).await;
+        assert!(
+            peer.read_head()
+                .await
+                .starts_with("POST /v1/x HTTP/1.1\r\n")
+        );
+        peer.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+            .await;
+        peer
+    };
+    for _ in 0..5 {
+        let (answer, peer) = tokio::join!(post(), serve());
+        assert_eq!(answer.unwrap().body(), "{}");
+        // Until the connection is in the pool: nothing else runs here.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        drop(peer);
+        // The runtime hears of the end and comes back here before the connection's own task runs.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The same through the gateway, where either may notice first.
 #[tokio::test]
 async fn a_dead_pooled_connection_is_not_the_callers_concern() {
     let stage = Stage::with(&[("GATEWAY_WORKERS", "1")]).await;
