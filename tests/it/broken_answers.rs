@@ -238,3 +238,30 @@ async fn an_answer_that_only_its_connections_end_delimits_passes() {
         assert!(got.concat().ends_with("data: [DONE]\n\n"));
     }
 }
+
+/// HTTP/1.0 has no chunks: a stream ends with its connection, so that only its last event tells a cut
+/// from an end.
+#[tokio::test]
+async fn a_stream_that_is_cut_says_so_to_a_caller_of_http_1_0_too() {
+    let stage = Stage::new().await;
+    let action = Action::CutAfter {
+        frames: 2,
+        reset: false,
+    };
+    let fault = Fault::once(On::Path(CHAT.into()), action);
+    stage.emulator.faults().push(fault);
+    let mut wire = Wire::connect(stage.server.address()).await;
+    let body = r#"{"model":"emulator","stream":true,"messages":[{"role":"user","content":"a"}]}"#;
+    let session = cookie("ada", "1");
+    let request = format!(
+        "POST {CHAT} HTTP/1.0\r\nhost: a\r\ncontent-type: application/json\r\n\
+         cookie: {session}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    wire.write(request).await.unwrap();
+    let (answer, _) = wire.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    assert!(!answer.contains("transfer-encoding"), "{answer}");
+    assert!(answer.contains("\"code\":\"upstream_cut\""), "{answer}");
+    assert!(!answer.contains("[DONE]"), "{answer}");
+}
