@@ -74,7 +74,7 @@ impl RequestBody {
             Self::Held(bytes) => Some(SendBody::Held(Full::new(bytes.clone()))),
             Self::Streamed(streamed) => {
                 let streamed = streamed.take()?;
-                Some(SendBody::Streamed(streamed.boxed_unsync()))
+                Some(SendBody::streamed(streamed.boxed_unsync()))
             }
         }
     }
