@@ -58,6 +58,15 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shut
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let idle_timeout = active.load().config.server.idle_timeout;
+    tokio::select! {
+        // A browser opens connections ahead of need: until the first byte this one is idle, and
+        // nothing is lost if it ends.
+        first = tokio::time::timeout(idle_timeout, socket.readable()) => {
+            let Ok(Ok(())) = first else { return };
+        }
+        () = shutdown.closing() => return,
+    }
     let generation = active.load();
     let config = ConnectionConfig::of(&generation.config);
     match generation.tls.clone() {
