@@ -2,5 +2,11 @@
 
 #![expect(unreachable_pub, reason = "a test binary's modules have no outside")]
 
+mod drain;
 mod main_path;
+mod rotation;
+mod session_ids;
+mod sessions;
 mod support;
+mod tls;
+mod tokens;

@@ -1,9 +1,13 @@
 //! What every test stands on: a gateway and an emulator on free ports, session cookies, and callers.
 
 pub mod caller;
+pub mod cookies;
+pub mod program;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod sealer;
+pub mod secure;
+pub mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,10 +53,19 @@ impl Stage {
     /// Over an emulator of one's own.
     pub fn over(emulator: Emulator, env: &[(&str, &str)]) -> Self {
         let sources = sources(&emulator.base_url(), env);
-        let loaded = Config::load(sources.clone()).unwrap_or_else(|problems| panic!("{problems}"));
-        let process = Process::new(Clock::system()).unwrap();
-        let reload = Box::new(move || Config::load(sources.clone()));
-        let server = Server::start(loaded, process.clone(), reload).unwrap();
+        Self::of(emulator, sources, Clock::system())
+    }
+
+    /// The same with a clock of the test's own.
+    pub async fn at(clock: Clock, env: &[(&str, &str)]) -> Self {
+        let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
+        let sources = sources(&emulator.base_url(), env);
+        Self::of(emulator, sources, clock)
+    }
+
+    /// Over an emulator, an environment and a clock of one's own.
+    pub fn of(emulator: Emulator, sources: Sources, clock: Clock) -> Self {
+        let (server, process) = start(sources, clock);
         Self {
             emulator,
             server,
@@ -73,6 +86,15 @@ impl Stage {
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
+}
+
+/// A gateway alone.
+pub fn start(sources: Sources, clock: Clock) -> (Server, Process) {
+    let loaded = Config::load(sources.clone()).unwrap_or_else(|problems| panic!("{problems}"));
+    let process = Process::new(clock).unwrap();
+    let reload = Box::new(move || Config::load(sources.clone()));
+    let server = Server::start(loaded, process.clone(), reload).unwrap();
+    (server, process)
 }
 
 /// The environment of a gateway on free ports; `env` is added and wins.
