@@ -13,11 +13,17 @@
 
 mod broken_answers;
 mod disconnects;
+mod drain;
 mod headers;
 mod main_path;
 mod refused_bodies;
 mod request_bodies;
+mod rotation;
+mod session_ids;
+mod sessions;
 mod streaming;
 mod support;
+mod tls;
+mod tokens;
 mod upstream_connections;
 mod upstream_faults;
