@@ -2,11 +2,15 @@
 
 #![expect(unreachable_pub, reason = "a test binary's modules have no outside")]
 
+mod admission;
+mod command_line;
 mod drain;
+mod layers;
 mod main_path;
 mod rotation;
 mod session_ids;
 mod sessions;
 mod support;
+mod telemetry;
 mod tls;
 mod tokens;
