@@ -178,10 +178,11 @@ fn named_upwards(file: &str, code: &str) -> BTreeSet<String> {
     let code = code.replace("crate::", "");
     let mut names = BTreeSet::new();
     for (at, _) in code.match_indices(&to_root) {
-        if code[..at].ends_with("super::") {
+        let (before, rest) = code.split_at(at);
+        if before.ends_with("super::") {
             continue;
         }
-        let rest = &code[at + to_root.len()..];
+        let rest = rest.strip_prefix(&to_root).unwrap();
         let word = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         names.insert(word.into_iter().next().unwrap().to_owned());
     }

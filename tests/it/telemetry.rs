@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use behest_gateway::emulator::{Action, Emulator, EmulatorConfig, FIXTURE_KEY, Fault, On};
 use http::Method;
+use serde_json::Value;
 
 use crate::support::caller::{Caller, Protocol, ask, chat, get, whole};
 use crate::support::cookies::{ending, header};
@@ -84,6 +85,58 @@ async fn whole_or_not(
     let _ = whole(response).await;
 }
 
+/// What [`traffic`] leaves behind.
+const SERIES: [(&str, f64); 18] = [
+    ("requests_total{code=\"ok\",route=\"/v1/models\"}", 3.0),
+    (
+        "requests_total{code=\"ok\",route=\"/v1/chat/completions\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"route_unknown\",route=\"unmatched\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"session_missing\",route=\"/v1/models\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"session_expired\",route=\"/v1/models\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"mint_unavailable\",route=\"/v1/models\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"upstream_unreachable\",route=\"/v1/chat/completions\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"upstream_cut\",route=\"/v1/chat/completions\"}",
+        1.0,
+    ),
+    (
+        "requests_total{code=\"client_gone\",route=\"/v1/chat/completions\"}",
+        1.0,
+    ),
+    ("requests_in_flight", 0.0),
+    ("upstream_401_replays_total", 1.0),
+    ("mints_total{outcome=\"invalid\"}", 1.0),
+    ("sessions_total{outcome=\"ok\",provider=\"authjs-v5\"}", 8.0),
+    (
+        "sessions_total{outcome=\"session_missing\",provider=\"none\"}",
+        1.0,
+    ),
+    (
+        "first_byte_seconds_count{route=\"/v1/chat/completions\"}",
+        3.0,
+    ),
+    ("request_duration_seconds_count{route=\"/v1/models\"}", 6.0),
+    ("config_reload_success", 1.0),
+    ("panics_total", 0.0),
+];
+
 #[tokio::test]
 async fn metrics_tell_what_happened_and_to_nobody() {
     let stage = Stage::new().await;
@@ -95,56 +148,7 @@ async fn metrics_tell_what_happened_and_to_nobody() {
     })
     .await;
     let page = stage.metrics();
-    for (series, value) in [
-        ("requests_total{code=\"ok\",route=\"/v1/models\"}", 3.0),
-        (
-            "requests_total{code=\"ok\",route=\"/v1/chat/completions\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"route_unknown\",route=\"unmatched\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"session_missing\",route=\"/v1/models\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"session_expired\",route=\"/v1/models\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"mint_unavailable\",route=\"/v1/models\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"upstream_unreachable\",route=\"/v1/chat/completions\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"upstream_cut\",route=\"/v1/chat/completions\"}",
-            1.0,
-        ),
-        (
-            "requests_total{code=\"client_gone\",route=\"/v1/chat/completions\"}",
-            1.0,
-        ),
-        ("requests_in_flight", 0.0),
-        ("upstream_401_replays_total", 1.0),
-        ("mints_total{outcome=\"invalid\"}", 1.0),
-        ("sessions_total{outcome=\"ok\",provider=\"authjs-v5\"}", 8.0),
-        (
-            "sessions_total{outcome=\"session_missing\",provider=\"none\"}",
-            1.0,
-        ),
-        (
-            "first_byte_seconds_count{route=\"/v1/chat/completions\"}",
-            3.0,
-        ),
-        ("request_duration_seconds_count{route=\"/v1/models\"}", 6.0),
-        ("config_reload_success", 1.0),
-        ("panics_total", 0.0),
-    ] {
+    for (series, value) in SERIES {
         let series = format!("behest_gateway_{series}");
         assert_eq!(stage.metric(&series), value, "{series}\n{page}");
     }
@@ -185,15 +189,37 @@ async fn the_access_log_has_one_true_line_for_each_request_and_no_secret() {
     })
     .await;
     let lines = program.accesses();
-    let of = |status: u16, code: &str| {
-        let found: Vec<_> = lines
-            .iter()
-            .filter(|line| line["status"] == status && line["code"] == code)
-            .collect();
-        assert!(!found.is_empty(), "{status} {code}: {lines:#?}");
-        found
-    };
-    let good = of(200, "ok");
+    good_lines_are_true(&lines);
+    other_lines_are_true(&lines);
+    let text = program.text();
+    let sealed = cookie(USER, "1");
+    let ciphertext = sealed.split("..").next().unwrap();
+    for secret in [
+        USER,
+        "grace",
+        "eyJ",
+        "Bearer",
+        SECRET,
+        FIXTURE_KEY,
+        "hello",
+        ciphertext,
+    ] {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
+}
+
+/// The lines that ended with this status and code; at least one.
+fn of<'a>(lines: &'a [Value], status: u16, code: &str) -> Vec<&'a Value> {
+    let found: Vec<_> = lines
+        .iter()
+        .filter(|line| line["status"] == status && line["code"] == code)
+        .collect();
+    assert!(!found.is_empty(), "{status} {code}: {lines:#?}");
+    found
+}
+
+fn good_lines_are_true(lines: &[Value]) {
+    let good = of(lines, 200, "ok");
     assert_eq!(good.len(), 4);
     for line in &good {
         assert!(line["bytes"].as_u64().unwrap() > 0);
@@ -223,28 +249,16 @@ async fn the_access_log_has_one_true_line_for_each_request_and_no_secret() {
         good.iter().filter(|line| line["replayed"] == true).count(),
         1
     );
-    assert_eq!(of(404, "route_unknown")[0]["route"], "unmatched");
-    assert!(of(401, "session_missing")[0]["user"].is_null());
-    assert!(of(401, "session_expired")[0]["reason"].is_string());
-    assert!(of(502, "upstream_unreachable")[0]["reason"].is_string());
-    assert!(of(503, "mint_unavailable")[0]["reason"].is_string());
-    assert_eq!(of(200, "upstream_cut").len(), 1);
-    of(499, "client_gone");
-    let text = program.text();
-    let sealed = cookie(USER, "1");
-    let ciphertext = sealed.split("..").next().unwrap();
-    for secret in [
-        USER,
-        "grace",
-        "eyJ",
-        "Bearer",
-        SECRET,
-        FIXTURE_KEY,
-        "hello",
-        ciphertext,
-    ] {
-        assert!(!text.contains(secret), "{secret} in\n{text}");
-    }
+}
+
+fn other_lines_are_true(lines: &[Value]) {
+    assert_eq!(of(lines, 404, "route_unknown")[0]["route"], "unmatched");
+    assert!(of(lines, 401, "session_missing")[0]["user"].is_null());
+    assert!(of(lines, 401, "session_expired")[0]["reason"].is_string());
+    assert!(of(lines, 502, "upstream_unreachable")[0]["reason"].is_string());
+    assert!(of(lines, 503, "mint_unavailable")[0]["reason"].is_string());
+    assert_eq!(of(lines, 200, "upstream_cut").len(), 1);
+    of(lines, 499, "client_gone");
 }
 
 #[tokio::test]
