@@ -20,7 +20,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All workers. They end when this is dropped.
 pub(super) struct Workers {
-    workers: Vec<Worker>,
+    threads: Vec<Worker>,
     metrics: Arc<Metrics>,
     connections: TaskTracker,
 }
@@ -73,7 +73,7 @@ impl Workers {
             })
         };
         Ok(Self {
-            workers: (0..count.max(1)).map(start).collect::<io::Result<_>>()?,
+            threads: (0..count.max(1)).map(start).collect::<io::Result<_>>()?,
             metrics: Arc::clone(&process.metrics),
             connections: connections.clone(),
         })
@@ -103,7 +103,7 @@ impl Workers {
     /// To the worker with the fewest connections.
     fn deal(&self, socket: std::net::TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
         let fewest = self
-            .workers
+            .threads
             .iter()
             .min_by_key(|worker| worker.open.load(Ordering::Relaxed));
         let Some(worker) = fewest else { return };

@@ -11,10 +11,13 @@
     reason = "in a test each of these is a failed assertion"
 )]
 
+mod admission;
 mod broken_answers;
+mod command_line;
 mod disconnects;
 mod drain;
 mod headers;
+mod layers;
 mod main_path;
 mod refused_bodies;
 mod request_bodies;
@@ -23,6 +26,7 @@ mod session_ids;
 mod sessions;
 mod streaming;
 mod support;
+mod telemetry;
 mod tls;
 mod tokens;
 mod upstream_connections;
