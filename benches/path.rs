@@ -30,6 +30,7 @@ use behest_gateway::clock::{Clock, unix_time};
 use behest_gateway::config::{Config, Sources};
 use behest_gateway::generation::Process;
 use behest_gateway::server::Server;
+use behest_gateway::telemetry::logging::LineQueue;
 use http::header::HOST;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -59,7 +60,7 @@ fn main() -> Result<(), Error> {
     let rounds = setting("ROUNDS", 9)?;
     let requests = setting("REQUESTS", 20_000)?;
     // As in production, log lines are formatted and queued; where they end costs no worker time.
-    let (sink, _guard) = tracing_appender::non_blocking(std::io::sink());
+    let (sink, _flush) = LineQueue::start(std::io::sink())?;
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

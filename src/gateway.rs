@@ -12,7 +12,7 @@ use crate::admission::{Admission, Admitted};
 use crate::clock::Clock;
 use crate::error::{self, Code, GatewayError};
 use crate::forward::body::{ObservedBody, Relay};
-use crate::forward::headers::{self, X_REQUEST_ID};
+use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite};
 use crate::session::{Session, SessionAuthenticator};
@@ -131,7 +131,7 @@ impl Gateway {
         };
         record.trace_id = head
             .headers
-            .get("x-trace-id")
+            .get(&X_TRACE_ID)
             .filter(|id| id.len() <= 128)
             .cloned();
         let is_event_stream = headers::is_event_stream(&head.headers);

@@ -5,7 +5,9 @@
 //! browser; Duende GHSA-4j63-5v5f-xcc4 is what happens where one kind of route skips it.
 
 use http::header::{CONTENT_TYPE, ORIGIN};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whose pages may call (`[cross_origin]`).
 #[derive(Clone, Debug, Default)]
@@ -61,8 +63,8 @@ impl CrossOrigin {
         headers: &HeaderMap,
         host: &[u8],
     ) -> Result<(), CrossOriginRefusal> {
-        let origin = single(headers, ORIGIN.as_str())?;
-        let site = single(headers, "sec-fetch-site")?;
+        let origin = single(headers, &ORIGIN)?;
+        let site = single(headers, &SEC_FETCH_SITE)?;
         let is_public = origin.is_some_and(|origin| self.is_public(origin, host));
         let is_allowed =
             origin.is_some_and(|origin| contains(&self.config.allowed_origins, origin));
@@ -114,7 +116,7 @@ fn could_be_a_form(method: &Method, headers: &HeaderMap) -> bool {
 
 fn single<'a>(
     headers: &'a HeaderMap,
-    name: &str,
+    name: &HeaderName,
 ) -> Result<Option<&'a HeaderValue>, CrossOriginRefusal> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();

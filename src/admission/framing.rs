@@ -3,7 +3,6 @@
 //! Request smuggling lives on such heads (RFC 9112 sections 3.2, 6.1, 11.2; RFC 9113 section 8.3.1).
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::uri::Authority;
 use http::{Method, Version, request};
 
 /// What is wrong with the head.
@@ -71,11 +70,22 @@ fn check_host(parts: &request::Parts) -> Result<(), FramingError> {
 }
 
 fn is_host(text: &str) -> bool {
-    !text.is_empty()
-        && !text.contains(['@', ',', '/', '\\', ' ', '?', '#'])
-        && text
-            .parse::<Authority>()
-            .is_ok_and(|authority| !authority.host().is_empty() && !text.ends_with(':'))
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        Some(_) | None => (text, None),
+    };
+    let is_port =
+        |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|b| b.is_ascii_digit());
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let is_address = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
+    let host_is_valid = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
+        Some(address) => !address.is_empty() && address.bytes().all(is_address),
+        None => !host.is_empty() && host.bytes().all(is_name),
+    };
+    host_is_valid && port.is_none_or(is_port)
 }
 
 fn check_length(parts: &request::Parts) -> Result<(), FramingError> {

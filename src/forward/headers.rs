@@ -20,6 +20,8 @@ pub const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The gateway's own name for the request.
 pub const X_GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-request-id");
+/// Behest's own name for the request.
+pub const X_TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
 

@@ -17,12 +17,13 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use super::io::{Patient, RequestGuard, Requests};
-use super::{Active, Shutdown};
+use super::Active;
+use super::io::{Patience, Patient, Reads, RequestGuard, Requests};
 use crate::config::Config;
 use crate::forward::body::{Broken, ObservedBody};
 
@@ -54,8 +55,12 @@ impl ConnectionConfig {
 /// request.
 const H2_PREFACE_START: &[u8] = b"PRI ";
 
+/// Resolves when the connection must finish what it is doing. A channel of its own for each
+/// connection: it is polled whenever the connection is, and costs no lock that others share.
+pub(super) type Closing = oneshot::Receiver<Infallible>;
+
 /// Serves `socket` until it ends, or until it has finished what it was doing at shutdown.
-pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shutdown) {
+pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, mut closing: Closing) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
@@ -67,7 +72,7 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shut
         }
         // A browser opens connections ahead of need: until the first byte this one is idle, and
         // nothing is lost if it ends.
-        () = shutdown.closing() => return,
+        _ = &mut closing => return,
     }
     let generation = active.load_full();
     let config = ConnectionConfig::of(&generation.config);
@@ -77,7 +82,7 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shut
     match opened {
         Err(_) => tracing::debug!("the connection took too long to open"),
         Ok(Err(error)) => tracing::debug!(%error, "the connection could not be opened"),
-        Ok(Ok((socket, is_http2))) => converse(socket, is_http2, active, config, shutdown).await,
+        Ok(Ok((socket, is_http2))) => converse(socket, is_http2, active, config, closing).await,
     }
 }
 
@@ -120,17 +125,18 @@ async fn converse(
     is_http2: bool,
     active: Arc<Active>,
     config: ConnectionConfig,
-    shutdown: Shutdown,
+    mut closing: Closing,
 ) {
     let requests = Requests::default();
-    let head_timeout = (!is_http2).then_some(config.head_timeout);
-    let socket = Patient::new(
-        socket,
-        requests.clone(),
-        head_timeout,
-        config.write_stall_timeout,
-    );
-    let socket = TokioIo::new(socket);
+    let reads = Reads {
+        head: config.head_timeout,
+        idle: config.idle_timeout,
+    };
+    let patience = Patience {
+        reads: (!is_http2).then_some(reads),
+        stall: config.write_stall_timeout,
+    };
+    let socket = TokioIo::new(Patient::new(socket, requests.clone(), patience));
     let counted = requests.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let active = Arc::clone(&active);
@@ -150,7 +156,7 @@ async fn converse(
         let idle = idle(&requests, config.idle_timeout);
         tokio::select! {
             ended = connection.as_mut() => ended,
-            () = async { tokio::select! { () = shutdown.closing() => {}, () = idle => {} } } => {
+            () = async { tokio::select! { _ = &mut closing => {}, () = idle => {} } } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -160,7 +166,7 @@ async fn converse(
         let mut connection = pin!(connection);
         tokio::select! {
             ended = connection.as_mut() => ended,
-            () = shutdown.closing() => {
+            _ = &mut closing => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -175,8 +181,8 @@ async fn converse(
 fn h1_builder(config: ConnectionConfig) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.idle_timeout)
+        // `Patient` keeps the time.
+        .header_read_timeout(None)
         .max_headers(config.max_headers * 2)
         .max_header_size(config.max_head * 2)
         .max_buf_size((config.max_head * 2).max(64 * 1024))

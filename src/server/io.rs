@@ -1,8 +1,8 @@
 //! A downstream socket that loses patience: with a head that never ends, and with a reader that
 //! stopped reading.
 //!
-//! hyper's own `header_read_timeout` also runs while a kept-alive connection is idle, so it is the
-//! idle timeout here, and the time for one head, from its first byte, is kept by this wrapper. A
+//! hyper's own `header_read_timeout` is one time for both an idle connection and a head, and costs a
+//! timer for each request; here each has its own, and one timer serves the whole connection. A
 //! write that the client does not take within the stall timeout fails: a slow reader cannot hold
 //! memory and an upstream connection for ever.
 //!
@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// After the last answer, what a caller still sends is discarded for this long.
 const LINGER: Duration = Duration::from_secs(1);
@@ -26,20 +26,30 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Reads at most this often before others get their turn.
 const DISCARDS_AT_ONCE: usize = 16;
 
-/// Requests of one connection whose answers have not ended; shared with the connection's service.
+/// The requests of one connection; shared with the connection's service.
 #[derive(Clone, Default)]
-pub(super) struct Requests(Arc<AtomicUsize>);
+pub(super) struct Requests(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
 
 impl Requests {
     /// One more, until the guard is dropped.
     pub(super) fn begin(&self) -> RequestGuard {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.begun.fetch_add(1, Ordering::Relaxed);
         RequestGuard(self.clone())
     }
 
-    /// Whether there is none.
+    /// Whether every answer has ended.
     pub(super) fn is_idle(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
+        self.begun() == self.0.ended.load(Ordering::Relaxed)
+    }
+
+    fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::Relaxed)
     }
 }
 
@@ -48,65 +58,108 @@ pub(super) struct RequestGuard(Requests);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// A socket with patience for heads and writes.
+/// How long what is waited for.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// For the rest of a head, and for a connection without a request; `None` on HTTP/2, which has
+    /// bytes without heads.
+    pub(super) reads: Option<Reads>,
+    /// For the client to read on.
+    pub(super) stall: Duration,
+}
+
+/// Patience with a client that is to send.
+#[derive(Clone, Copy)]
+pub(super) struct Reads {
+    pub(super) head: Duration,
+    pub(super) idle: Duration,
+}
+
+/// What a client is to send.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// The rest of a head.
+    Head,
+    /// A request, some day.
+    Idle,
+}
+
+/// A socket with patience for heads, for idleness and for writes.
 pub(super) struct Patient<S> {
     socket: S,
     requests: Requests,
-    /// `None` on HTTP/2, where bytes come without a head.
-    head_timeout: Option<Duration>,
-    stall_timeout: Duration,
-    /// Whether bytes came since the last request: a head has begun.
-    in_head: bool,
-    head: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// How many requests had begun when the last bytes came.
+    bytes_after: Option<usize>,
+    /// What is waited for, after how many requests, and until when.
+    wait: Option<(Wait, usize, Instant)>,
+    /// Fires at or before the end of the wait.
+    timer: Option<Pin<Box<Sleep>>>,
     stall: Option<Pin<Box<Sleep>>>,
     /// Set once the writing half is closed.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(
-        socket: S,
-        requests: Requests,
-        head_timeout: Option<Duration>,
-        stall_timeout: Duration,
-    ) -> Self {
+    pub(super) fn new(socket: S, requests: Requests, patience: Patience) -> Self {
         Self {
             socket,
             requests,
-            head_timeout,
-            stall_timeout,
-            in_head: false,
-            head: None,
+            patience,
+            bytes_after: None,
+            wait: None,
+            timer: None,
             stall: None,
             linger: None,
         }
     }
 
-    /// While nothing can be read: is a head taking too long?
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(timeout) = self.head_timeout else {
+    /// While nothing can be read: has the client been waited for long enough?
+    fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let Some(reads) = self.patience.reads else {
             return Poll::Pending;
         };
-        if !self.in_head || !self.requests.is_idle() {
-            self.in_head = false;
-            self.head = None;
+        if !self.requests.is_idle() {
+            self.wait = None;
             return Poll::Pending;
         }
-        let head = self
-            .head
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
-        head.as_mut()
-            .poll(cx)
-            .map(|()| timed_out("the head took too long"))
+        let begun = self.requests.begun();
+        let (wait, timeout) = if self.bytes_after == Some(begun) {
+            (Wait::Head, reads.head)
+        } else {
+            (Wait::Idle, reads.idle)
+        };
+        let until = match self.wait {
+            Some((same, after, until)) if (same, after) == (wait, begun) => until,
+            _ => Instant::now() + timeout,
+        };
+        self.wait = Some((wait, begun, until));
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        // A timer that fires too early is set anew then: most waits end long before it.
+        if timer.deadline() > until {
+            timer.as_mut().reset(until);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() >= until {
+                return Poll::Ready(timed_out(match wait {
+                    Wait::Head => "the head took too long",
+                    Wait::Idle => "the connection was idle",
+                }));
+            }
+            timer.as_mut().reset(until);
+        }
     }
 
     /// While nothing can be written: has the client stopped reading?
     fn poll_stall<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let timeout = self.stall_timeout;
+        let timeout = self.patience.stall;
         let stall = self
             .stall
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
@@ -147,10 +200,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         match Pin::new(&mut self.socket).poll_read(cx, buffer) {
-            Poll::Pending => self.poll_head(cx).map(Err),
+            Poll::Pending => self.poll_wait(cx).map(Err),
             Poll::Ready(result) => {
-                if buffer.filled().len() > before && self.requests.is_idle() {
-                    self.in_head = true;
+                if buffer.filled().len() > before {
+                    self.bytes_after = Some(self.requests.begun());
                 }
                 Poll::Ready(result)
             }

@@ -1,16 +1,18 @@
 //! The workers: threads with a runtime each, and the one who deals connections to them.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::{Active, Shutdown, connection};
+use super::connection::{self, Closing};
+use super::{Active, Shutdown};
 use crate::client;
 use crate::generation::Process;
 use crate::telemetry::metrics::Metrics;
@@ -127,14 +129,53 @@ async fn serve(
     active: Arc<Active>,
     shutdown: Shutdown,
 ) {
-    while let Some((socket, place)) = dealt.recv().await {
+    let mut open = OpenConnections::default();
+    loop {
+        let (socket, place) = tokio::select! {
+            dealt = dealt.recv() => match dealt {
+                Some(dealt) => dealt,
+                None => return,
+            },
+            () = shutdown.closing(), if !open.closed => {
+                open.close();
+                continue;
+            }
+        };
         let Ok(socket) = TcpStream::from_std(socket) else {
             continue;
         };
-        let serving = connection::serve(socket, Arc::clone(&active), shutdown.clone());
+        let serving = connection::serve(socket, Arc::clone(&active), open.add());
         tokio::spawn(async move {
             serving.await;
             drop(place);
         });
+    }
+}
+
+/// The connections that are told when the end begins: by the drop of what is held here.
+#[derive(Default)]
+struct OpenConnections {
+    closers: Vec<oneshot::Sender<Infallible>>,
+    /// Above this, those that have ended are put out.
+    prune_above: usize,
+    closed: bool,
+}
+
+impl OpenConnections {
+    fn add(&mut self) -> Closing {
+        let (closer, closing) = oneshot::channel();
+        if self.closers.len() >= self.prune_above {
+            self.closers.retain(|closer| !closer.is_closed());
+            self.prune_above = (self.closers.len() * 2).max(64);
+        }
+        if !self.closed {
+            self.closers.push(closer);
+        }
+        closing
+    }
+
+    fn close(&mut self) {
+        self.closed = true;
+        self.closers = Vec::new();
     }
 }

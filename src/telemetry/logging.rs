@@ -1,10 +1,22 @@
 //! Log lines on standard output, JSON or text, filtered by `RUST_LOG`.
 //!
-//! Lines go through a bounded queue to a thread of its own: a slow reader of the log never holds up
-//! a worker, and what did not fit is dropped.
+//! Lines go through a bounded buffer to a thread of its own, in batches: a slow reader of the log
+//! never holds up a worker, and a line costs a worker no system call (waking a thread for each, as
+//! queues of lines do, costs more than the line). What does not fit is dropped and counted.
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use std::io::{self, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Bytes that wait to be written, at most.
+const MAX_WAITING: usize = 8 * 1024 * 1024;
+
+/// Lines are collected this long before they are written together.
+const BATCH: Duration = Duration::from_millis(10);
 
 /// Starts logging for the process; lines are flushed when the guard is dropped.
 ///
@@ -12,15 +24,14 @@ use tracing_subscriber::EnvFilter;
 ///
 /// # Errors
 /// A filter that cannot be read, or logging that was started before.
-pub fn start(filter: Option<&str>, json: bool) -> Result<WorkerGuard, String> {
+pub fn start(filter: Option<&str>, json: bool) -> Result<Flush, String> {
     let filter = EnvFilter::try_new(filter.unwrap_or("info"))
         .map_err(|error| format!("RUST_LOG cannot be read: {error}"))?;
-    let (writer, guard) = NonBlockingBuilder::default()
-        .lossy(true)
-        .finish(std::io::stdout());
+    let (lines, flush) =
+        LineQueue::start(io::stdout()).map_err(|error| format!("logging cannot start: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer);
+        .with_writer(lines);
     let started = if json {
         let json = builder.json().flatten_event(true).with_current_span(false);
         json.with_span_list(false).try_init()
@@ -28,5 +39,182 @@ pub fn start(filter: Option<&str>, json: bool) -> Result<WorkerGuard, String> {
         builder.with_ansi(false).try_init()
     };
     started.map_err(|error| format!("logging cannot start: {error}"))?;
-    Ok(guard)
+    Ok(flush)
+}
+
+/// Where log lines wait.
+#[derive(Clone)]
+pub struct LineQueue(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    came: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    bytes: Vec<u8>,
+    dropped: u64,
+    ended: bool,
+}
+
+/// Writes what waits, when dropped.
+pub struct Flush {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LineQueue {
+    /// A queue whose lines are written to `out`.
+    ///
+    /// # Errors
+    /// No thread could be started.
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<(Self, Flush)> {
+        let shared = Arc::new(Shared::default());
+        let writing = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || writing.write_all(out))?;
+        let flush = Flush {
+            shared: Arc::clone(&shared),
+            thread: Some(thread),
+        };
+        Ok((Self(shared), flush))
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.bytes.len() + line.len() > MAX_WAITING {
+            waiting.dropped += 1;
+            return;
+        }
+        let first = waiting.bytes.is_empty();
+        waiting.bytes.extend_from_slice(line);
+        drop(waiting);
+        if first {
+            self.came.notify_one();
+        }
+    }
+
+    /// The thread's life.
+    fn write_all(&self, mut out: impl Write) {
+        let mut batch = Vec::new();
+        loop {
+            let mut waiting = self.lock();
+            while waiting.bytes.is_empty() && !waiting.ended {
+                waiting = self
+                    .came
+                    .wait(waiting)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            if !waiting.ended {
+                drop(waiting);
+                std::thread::sleep(BATCH);
+                waiting = self.lock();
+            }
+            let ended = waiting.ended;
+            batch.clear();
+            std::mem::swap(&mut batch, &mut waiting.bytes);
+            let dropped = std::mem::take(&mut waiting.dropped);
+            drop(waiting);
+            // A reader that has gone is no error of ours.
+            let _ = out.write_all(&batch);
+            if dropped > 0 {
+                let _ = writeln!(
+                    out,
+                    r#"{{"level":"WARN","message":"log lines dropped","count":{dropped}}}"#
+                );
+            }
+            let _ = out.flush();
+            if ended {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.shared.lock().ended = true;
+        self.shared.came.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for LineQueue {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(&self.0)
+    }
+}
+
+/// Takes one line: `tracing-subscriber` writes each event whole.
+pub struct Line<'a>(&'a Shared);
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.add(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Sink {
+        fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(data)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_line_is_written_in_order_before_the_end() {
+        let sink = Sink::default();
+        let (queue, flush) = LineQueue::start(sink.clone()).unwrap();
+        for number in 0..1000 {
+            writeln!(queue.make_writer(), "line {number}").unwrap();
+        }
+        drop(flush);
+        let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let expected: String = (0..1000).map(|number| format!("line {number}\n")).collect();
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let sink = Sink::default();
+        let held = sink.0.lock().unwrap();
+        let (queue, flush) = LineQueue::start(sink.clone()).unwrap();
+        let line = vec![b'x'; MAX_WAITING / 4];
+        for _ in 0..12 {
+            queue.0.add(&line);
+        }
+        drop(held);
+        drop(flush);
+        let written = sink.0.lock().unwrap();
+        assert!(written.len() < 9 * line.len(), "{}", written.len());
+        assert!(String::from_utf8_lossy(&written).contains("log lines dropped"));
+    }
 }
