@@ -55,7 +55,12 @@ export class Emulator {
 
   /** How many callers left before their answer had ended. */
   async disconnects() {
-    return (await this.#control('GET', 'state')).disconnects;
+    return (await this.#control('GET', 'stats')).disconnects;
+  }
+
+  /** What reached it against the contract: cookies, identity headers, a session id not the token's. */
+  async violations() {
+    return (await this.#control('GET', 'stats')).violations;
   }
 
   jwks() {

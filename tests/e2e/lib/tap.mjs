@@ -13,7 +13,12 @@ export class SeenRequest {
       return [field.slice(0, colon), field.slice(colon + 1).trim()];
     });
     this.connection = connection;
-    this.body = '';
+    this.pieces = [];
+  }
+
+  /** Its body so far, as text. */
+  get body() {
+    return Buffer.concat(this.pieces).toString();
   }
 
   /** Every value of a header, in order. */
@@ -64,7 +69,7 @@ class MessageReader {
     if (this.#body === 'chunked') return this.#chunk();
     const piece = this.#rest.subarray(0, this.#left);
     this.#take(piece.length);
-    this.#request.body += piece.toString();
+    this.#request.pieces.push(piece);
     this.#left -= piece.length;
     if (this.#left === 0) this.#request = undefined;
     return this.#request === undefined && this.#rest.length > 0;
@@ -88,7 +93,7 @@ class MessageReader {
     if (end < 0) return false;
     const size = Number.parseInt(this.#rest.subarray(0, end).toString('latin1'), 16);
     if (this.#rest.length < end + 2 + size + 2) return false;
-    this.#request.body += this.#rest.subarray(end + 2, end + 2 + size).toString();
+    this.#request.pieces.push(this.#rest.subarray(end + 2, end + 2 + size));
     this.#take(end + 2 + size + 2);
     if (size === 0) this.#request = undefined;
     return this.#rest.length > 0;

@@ -1,6 +1,6 @@
 // Cookies by the real libraries against the running gateway: the request path, not only `inspect`.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { App, header, OLD_SECRET, STRANGER, v4, V4_SECURE, v5, V5_SECURE, v5Gcm } from '../lib/cookies.mjs';
 import { startStack } from '../lib/stack.mjs';
 
@@ -12,6 +12,7 @@ before(async () => {
 });
 after(() => stack?.stop());
 beforeEach(() => stack.tap.clear());
+afterEach(async () => assert.deepEqual(await stack.emulator.violations(), []));
 
 /** Asks for the models with this Cookie header: status, error code, and the call that Behest saw. */
 async function ask(cookie) {

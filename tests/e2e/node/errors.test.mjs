@@ -1,6 +1,6 @@
 // Every refusal, the gateway's own and Behest's, as the typed error that the OpenAI SDK makes of it.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import OpenAI from 'openai';
 import { header, STRANGER, v5 } from '../lib/cookies.mjs';
 import { startStack } from '../lib/stack.mjs';
@@ -18,6 +18,7 @@ beforeEach(async () => {
   stack.tap.clear();
   await stack.emulator.reset();
 });
+afterEach(async () => assert.deepEqual(await stack.emulator.violations(), []));
 
 /** The error that a completion with this cookie ends in. */
 async function failure(cookie, options) {

@@ -1,6 +1,6 @@
 // The real OpenAI SDK through the gateway: what a page's code sees, and what Behest sees.
 import assert from 'node:assert/strict';
-import { after, before, beforeEach, describe, test } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import OpenAI from 'openai';
 import { header, v5 } from '../lib/cookies.mjs';
 import { until } from '../lib/programs.mjs';
@@ -22,6 +22,7 @@ beforeEach(async () => {
   stack.tap.clear();
   await stack.emulator.reset();
 });
+afterEach(async () => assert.deepEqual(await stack.emulator.violations(), []));
 
 /** The one call that Behest saw since the test began. */
 function onlyCall() {

@@ -43,8 +43,11 @@ class Stack:
         seen = self.control("GET", "requests")["requests"]
         return [call for call in seen if "/auth/" not in call["target"]]
 
+    def stats(self) -> dict:
+        return self.control("GET", "stats")
+
     def disconnects(self) -> int:
-        return self.control("GET", "state")["disconnects"]
+        return self.stats()["disconnects"]
 
 
 def headers_of(call: dict) -> dict[str, str]:
@@ -85,10 +88,11 @@ def programs() -> Iterator[Stack]:
 
 
 @pytest.fixture
-def stack(programs: Stack) -> Stack:
-    """The chain, with nothing seen yet and no fault waiting."""
+def stack(programs: Stack) -> Iterator[Stack]:
+    """The chain, with nothing seen yet and no fault waiting; nothing may break the contract."""
     programs.control("POST", "reset")
-    return programs
+    yield programs
+    assert programs.stats()["violations"] == []
 
 
 @pytest.fixture(scope="session")
