@@ -118,7 +118,7 @@ deps: ## Install what is missing from Debian: Chromium, and Python's venv
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
-	if command -v node >/dev/null && ! node -e 'process.exit(process.versions.node.split(".")[0] < 20)'; \
+	if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.version.slice(1)) < 20 ? 1 : 0)'; \
 	then echo "Node 20 or newer is needed; this one is $$(node --version)" >&2; exit 1; fi; \
 	[ $${#missing[@]} -eq 0 ] && exit 0; \
 	echo "Installing from Debian: $${missing[*]}"; \

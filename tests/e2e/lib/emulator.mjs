@@ -9,8 +9,8 @@ export class Emulator {
     Object.assign(this, { program, origin, directory, port: Number(new URL(origin).port) });
   }
 
-  /** `trust`: a public key (`kid`, `pem`) whose tokens it believes; `tiers`: limits by tier. */
-  static async start({ key, trust, tiers, tenant, project }) {
+  /** `trust`: a public key (`kid`, `pem`) whose tokens it believes; `tiers`: limits by tier, such as `2rpm`. */
+  static async start({ key, trust, tiers = {}, tenant, project }) {
     const directory = await mkdtemp(join(tmpdir(), 'behest-emulator-'));
     const args = ['--key', key];
     if (trust) {
@@ -18,8 +18,9 @@ export class Emulator {
       await writeFile(file, trust.pem);
       args.push('--trust', `${trust.kid}=${file}`);
     }
-    if (tenant) args.push('--tenant', tenant);
-    if (project) args.push('--project', project);
+    if (tenant) args.push('--tenant-id', tenant);
+    if (project) args.push('--project-id', project);
+    for (const [tier, limits] of Object.entries(tiers)) args.push('--tier', `${tier}=${limits}`);
     let origin;
     const program = await startProgram(async (port) => {
       const listen = `127.0.0.1:${await port()}`;

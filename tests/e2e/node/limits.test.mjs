@@ -11,7 +11,7 @@ const HELLO = { model: 'gpt-4o-mini', messages: [{ role: 'user', content: 'Hello
 let stack;
 before(async () => {
   stack = await startStack({
-    emulator: { tiers: { free: { requests_per_minute: 2 }, pro: { requests_per_minute: 1000 }, trial: { tokens: 1 } } },
+    emulator: { tiers: { free: '2rpm', pro: '1000rpm', trial: '1tok' } },
   });
 });
 after(() => stack?.stop());
