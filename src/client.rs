@@ -1,35 +1,203 @@
-//! The one way out: a pooled HTTP/1.1 client over TCP or TLS, with a pool for each worker.
+//! The one way out: a client for one origin, HTTP/1.1 over TCP or TLS, pooled per worker.
+//!
+//! Guarantees: a request is never sent twice once its first byte was written; a connection whose
+//! exchange did not end cleanly is closed at once and never reused; dropping a response (or the
+//! future that waits for it) closes its connection, which is how Behest learns that the caller left.
 
+mod connect;
+mod lease;
+mod send_body;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::{HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+
+use crate::clock;
+pub use connect::{ConnectError, Connector, OriginError};
+use lease::{Lease, Pools};
+pub use lease::{ResponseBody, enter_worker};
+pub use send_body::{SendBody, SendBodyError};
+
+/// Any error, as bodies carry it.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+type Sender = http1::SendRequest<SendBody>;
+
+/// How connections are made and kept.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientConfig {
+    /// TCP, proxy and TLS together.
+    pub connect_timeout: Duration,
+    /// From the request to the head of its answer.
+    pub first_byte_timeout: Duration,
+    /// An idle connection is kept this long.
+    pub pool_idle_timeout: Duration,
+    /// A connection is used this long, so that pools follow DNS.
+    pub pool_max_age: Duration,
+    /// Pools, one for each worker thread.
+    pub workers: usize,
+}
 
 /// Why an exchange with another server failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// No connection.
+    #[error("cannot connect")]
+    Connect(#[from] ConnectError),
     /// No connection in time.
-    #[error("no connection within {0:?}")]
+    #[error("no connection within {}", humantime::format_duration(*.0))]
     ConnectTimeout(Duration),
+    /// No answer's head in time.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    FirstByteTimeout(Duration),
+    /// The connection ended before an answer.
+    #[error("the connection ended before an answer")]
+    Closed(#[source] hyper::Error),
+    /// What came back is not HTTP.
+    #[error("the answer is not valid HTTP/1.1")]
+    Invalid(#[source] hyper::Error),
+    /// A whole small answer was cut short.
+    #[error("the answer was cut short")]
+    Cut(#[source] BoxError),
+    /// A whole small answer was larger than allowed.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
 }
 
-/// Calls other servers.
-pub struct Client {}
+impl ClientError {
+    /// Whether time ran out.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::ConnectTimeout(_) | Self::FirstByteTimeout(_))
+    }
+}
+
+/// Calls one origin. Cheap to clone; pools are shared between clones.
+#[derive(Clone)]
+pub struct Client {
+    connector: Arc<Connector>,
+    pools: Arc<Pools>,
+    config: ClientConfig,
+}
 
 impl Client {
-    /// A whole small exchange: the answer's body is read up to `limit` bytes, all within `timeout`.
-    /// Redirects are never followed. The request carries an absolute path and a Host header.
+    /// A client for `connector`'s origin.
+    #[must_use]
+    pub fn new(connector: Connector, config: ClientConfig) -> Self {
+        Self {
+            connector: Arc::new(connector),
+            pools: Arc::new(Pools::new(
+                config.workers,
+                config.pool_idle_timeout,
+                config.pool_max_age,
+            )),
+            config,
+        }
+    }
+
+    /// The origin's `Host` value.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        self.connector.host()
+    }
+
+    /// Sends `request`, whose target is a path and whose `Host` is [`Client::host`], and returns
+    /// when the answer's head is there.
     ///
     /// # Errors
-    /// Anything but a complete answer.
-    #[allow(clippy::unused_async)]
+    /// No connection, no answer in time, or an answer that is not HTTP.
+    pub async fn send(
+        &self,
+        mut request: Request<SendBody>,
+    ) -> Result<Response<ResponseBody>, ClientError> {
+        let mut pooled = self.pools.take();
+        loop {
+            let fresh = pooled.is_none();
+            let mut lease = match pooled.take() {
+                Some(lease) => lease,
+                None => self.connect().await?,
+            };
+            let answer = lease.sender().try_send_request(request);
+            let answer = tokio::time::timeout(self.config.first_byte_timeout, answer)
+                .await
+                .map_err(|_| ClientError::FirstByteTimeout(self.config.first_byte_timeout))?;
+            match answer {
+                Ok(response) => {
+                    return Ok(response.map(|incoming| ResponseBody::new(incoming, lease)));
+                }
+                // The pooled connection was dead and nothing was written: once, on a fresh one.
+                Err(mut failed) => match failed.take_message() {
+                    Some(unsent) if !fresh => request = unsent,
+                    _ => return Err(classify(failed.into_error())),
+                },
+            }
+        }
+    }
+
+    /// A whole small exchange: the answer's body is read up to `limit` bytes, all within `timeout`.
+    /// Redirects are never followed.
+    ///
+    /// # Errors
+    /// Anything but a complete answer in time.
     pub async fn exchange(
         &self,
-        _request: Request<Full<Bytes>>,
-        _limit: usize,
+        mut request: Request<Full<Bytes>>,
+        limit: usize,
         timeout: Duration,
     ) -> Result<Response<Bytes>, ClientError> {
-        Err(ClientError::ConnectTimeout(timeout))
+        request
+            .headers_mut()
+            .insert(http::header::HOST, self.host().clone());
+        let whole = async {
+            let (head, body) = self.send(request.map(SendBody::from)).await?.into_parts();
+            let body = Limited::new(body, limit).collect().await.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    ClientError::TooLarge(limit)
+                } else {
+                    ClientError::Cut(error)
+                }
+            })?;
+            Ok(Response::from_parts(head, body.to_bytes()))
+        };
+        tokio::time::timeout(timeout, whole)
+            .await
+            .map_err(|_| ClientError::FirstByteTimeout(timeout))?
+    }
+
+    /// A fresh connection, its driver running on this worker.
+    async fn connect(&self) -> Result<Lease, ClientError> {
+        let within = self.config.connect_timeout;
+        let io = tokio::time::timeout(within, self.connector.connect())
+            .await
+            .map_err(|_| ClientError::ConnectTimeout(within))??;
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(64 * 1024)
+            .max_headers(200)
+            .handshake(hyper_util::rt::TokioIo::new(io))
+            .await
+            .map_err(ClientError::Closed)?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "upstream connection ended");
+            }
+        });
+        Ok(Lease::new(
+            sender,
+            driver.abort_handle(),
+            clock::monotonic(),
+            Arc::clone(&self.pools),
+        ))
+    }
+}
+
+fn classify(error: hyper::Error) -> ClientError {
+    if error.is_parse() || error.is_parse_too_large() {
+        ClientError::Invalid(error)
+    } else {
+        ClientError::Closed(error)
     }
 }

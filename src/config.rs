@@ -1,1 +1,190 @@
 //! The configuration: command line over environment over file over default.
+//!
+//! Guarantees: a [`Config`] has been checked whole; every problem is reported at once, each with its
+//! key and the fix; no secret is in any text that is made here. This is the only place that reads the
+//! environment, and only when [`process_environment`] is called.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `model`, `url` | the values |
+//! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
+//! | `sections`, `upstream`, `routes`, `mint`, `sessions` | which keys there are |
+//! | `problem`, `report`, `reference`, `reload` | what people see |
+
+mod bounds;
+mod fields;
+mod mint;
+mod model;
+mod problem;
+#[cfg(test)]
+mod reference;
+mod reload;
+mod report;
+mod routes;
+mod secrets;
+mod sections;
+mod sessions;
+mod shims;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod unknown;
+mod upstream;
+mod url;
+mod values;
+
+use std::path::PathBuf;
+
+pub use fields::Setting;
+pub use model::{
+    AdminConfig, Config, CrossOriginConfig, DEFAULT_ROUTES, LimitsConfig, LogFormat, RoutePattern,
+    RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles, UpstreamConfig,
+};
+pub use problem::{ConfigProblems, Problem};
+pub use reload::restart_only_changes;
+pub use report::report;
+pub use secrets::WatchedFile;
+pub use sources::{Origin, Sources, process_environment};
+pub use url::{UpstreamUrl, check_origin};
+
+use crate::session::SessionConfig;
+use fields::Fields;
+use sources::Layers;
+
+/// A configuration that holds, and what else its making showed.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Every key: its value as it may be shown, and where it came from.
+    pub provenance: Vec<Setting>,
+    /// What works, but probably not as meant.
+    pub warnings: Vec<String>,
+    /// Every file that was read, for noticing that one has changed.
+    pub watched_files: Vec<WatchedFile>,
+}
+
+/// The part of a configuration that opens sessions.
+#[derive(Debug)]
+pub struct LoadedSession {
+    /// `[session]` and `[session_id]`.
+    pub session: SessionConfig,
+    /// What works, but probably not as meant.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads, checks and resolves everything.
+    ///
+    /// # Errors
+    /// Every problem at once.
+    pub fn load(sources: Sources) -> Result<Loaded, ConfigProblems> {
+        let mut fields = open(sources)?;
+        let server = sections::server(&mut fields);
+        let admin = sections::admin(&mut fields);
+        let upstream = upstream::upstream(&mut fields);
+        let mint = mint::mint(&mut fields);
+        let session = sessions::session(&mut fields);
+        let cache = mint::cache(&mut fields, session.session_id.mix_client);
+        let cross_origin = sections::cross_origin(&mut fields);
+        let limits = sections::limits(&mut fields);
+        let routes = sections::routes(&mut fields);
+        let telemetry = sections::telemetry(&mut fields);
+        fields.refuse_unknown(None);
+        fields.refuse_shown_secrets();
+        let (Some(upstream), Some(mint), true) = (upstream, mint, fields.problems.is_empty())
+        else {
+            return Err(problems(fields));
+        };
+        Ok(Loaded {
+            config: Self {
+                server,
+                admin,
+                limits,
+                cross_origin,
+                routes,
+                upstream,
+                session,
+                mint,
+                cache,
+                telemetry,
+            },
+            provenance: fields.settings,
+            warnings: fields.warnings,
+            watched_files: fields.watched,
+        })
+    }
+
+    /// Reads only what opens sessions: for `inspect`, which needs no Behest key.
+    ///
+    /// # Errors
+    /// Every problem with `[session]` and `[session_id]`.
+    pub fn load_session(sources: Sources) -> Result<LoadedSession, ConfigProblems> {
+        let mut fields = open(sources)?;
+        let session = sessions::session(&mut fields);
+        fields.refuse_unknown(Some(&["session", "session_id"]));
+        fields.refuse_shown_secrets();
+        if fields.problems.is_empty() {
+            let warnings = fields.warnings;
+            return Ok(LoadedSession { session, warnings });
+        }
+        Err(problems(fields))
+    }
+}
+
+fn problems(fields: Fields) -> ConfigProblems {
+    ConfigProblems {
+        problems: fields.problems,
+        warnings: fields.warnings,
+        watched_files: fields.watched,
+    }
+}
+
+/// The sources with the file parsed. A file that cannot be parsed is the only problem: everything
+/// that it sets would seem to be missing.
+fn open(sources: Sources) -> Result<Fields, ConfigProblems> {
+    let Sources { cli, env, file } = sources;
+    let named_by = if file.is_some() {
+        "--config"
+    } else {
+        "GATEWAY_CONFIG"
+    };
+    let named = env.get("GATEWAY_CONFIG").filter(|path| !path.is_empty());
+    let Some(path) = file.or_else(|| named.map(PathBuf::from)) else {
+        return Ok(Fields::new(Layers::new(cli, env, toml::Table::new())));
+    };
+    let content = secrets::read_bounded(&path);
+    let table = match &content {
+        Ok(bytes) => parse(bytes),
+        Err(fault) => Err(format!("cannot be read: {fault}")),
+    };
+    let (table, fault) = match table {
+        Ok(table) => (table, None),
+        Err(fault) => (toml::Table::new(), Some(fault)),
+    };
+    let mut fields = Fields::new(Layers::new(cli, env, table));
+    fields.watch(&path, content.as_deref().ok().map(Vec::as_slice));
+    match fault {
+        None => Ok(fields),
+        Some(fault) => {
+            let text = format!("names {}, which {fault}", secrets::shown(&path));
+            fields.problem(named_by, text);
+            Err(problems(fields))
+        }
+    }
+}
+
+/// The file's tree. The error names the place and never the text, which may hold a secret.
+fn parse(bytes: &[u8]) -> Result<toml::Table, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
+    text.parse::<toml::Table>().map_err(|fault| {
+        let start = fault.span().map_or(0, |span| span.start);
+        let before = text.get(..start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        format!(
+            "is no TOML at line {line}, column {column}: {}",
+            fault.message()
+        )
+    })
+}

@@ -1,2 +1,259 @@
-//! The command line.
-fn main() {}
+//! The command line: arguments, logging, load, run, exit code.
+//!
+//! Exit codes: 0 done; 1 it could not run, or (`inspect`) the cookie is no session; 2 the
+//! configuration or the command line does not hold.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use behest_gateway::clock::{Clock, Now};
+use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
+use behest_gateway::error;
+use behest_gateway::generation::{Generation, Process};
+use behest_gateway::inspect::inspect;
+use behest_gateway::server::Server;
+use behest_gateway::session::SessionAuthenticator;
+use behest_gateway::telemetry::logging;
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A reverse proxy in front of Behest's /v1 API: it recognises the user by the session cookie that
+/// the app already set, attaches that user's Behest token, and streams the answer back.
+///
+/// It starts from the environment that the app already has: BEHEST_KEY, BEHEST_BASE_URL and
+/// AUTH_SECRET (or NEXTAUTH_SECRET) are enough. Every setting can also stand in a TOML file, or in
+/// a variable GATEWAY_SECTION__KEY; `behest-gateway check` shows all of them.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Settings {
+    /// TOML file with settings [env: GATEWAY_CONFIG]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where to serve the API [env: GATEWAY_LISTEN] [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    listen: Option<String>,
+    /// Where to serve health and metrics [env: GATEWAY_ADMIN_LISTEN] [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDRESS", global = true)]
+    admin_listen: Option<String>,
+    /// Any other setting, by its key: --set upstream.idle_timeout=10m
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve requests: what happens without a subcommand
+    Serve,
+    /// Load and validate the configuration, print it without secrets, and exit with 0 or 2
+    Check,
+    /// Read a Cookie header from standard input and say whose session it is, or why it is none
+    Inspect(InspectArguments),
+}
+
+#[derive(Args)]
+struct InspectArguments {
+    /// Judge the session's expiry at this time instead of now (seconds since 1970)
+    #[arg(long, value_name = "UNIX SECONDS")]
+    at: Option<u64>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = arguments.settings;
+    let outcome = match arguments.command {
+        None | Some(Command::Serve) => serve(&settings),
+        Some(Command::Check) => check(&settings),
+        Some(Command::Inspect(arguments)) => inspect_cookie(&settings, &arguments),
+    };
+    outcome.unwrap_or_else(|failure| {
+        print_error(&failure.text);
+        ExitCode::from(failure.code)
+    })
+}
+
+/// Why the process ends, and with which exit code.
+struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl Failure {
+    fn runtime(error: &(dyn std::error::Error + 'static)) -> Self {
+        Self {
+            text: format!("behest-gateway: {}", error::chain(error)),
+            code: 1,
+        }
+    }
+
+    fn usage(text: String) -> Self {
+        Self { text, code: 2 }
+    }
+}
+
+impl From<ConfigProblems> for Failure {
+    fn from(problems: ConfigProblems) -> Self {
+        Self::usage(problems.to_string())
+    }
+}
+
+impl Settings {
+    /// The layers of configuration, the environment as it is now.
+    fn sources(&self) -> Result<Sources, Failure> {
+        let mut cli = BTreeMap::new();
+        for pair in &self.set {
+            let (key, value) = pair.split_once('=').ok_or_else(|| {
+                Failure::usage(format!(
+                    "--set {pair}: write KEY=VALUE, such as upstream.idle_timeout=10m"
+                ))
+            })?;
+            cli.insert(key.trim().to_owned(), value.to_owned());
+        }
+        let named = [
+            ("server.listen", &self.listen),
+            ("admin.listen", &self.admin_listen),
+        ];
+        for (key, value) in named {
+            if let Some(value) = value {
+                cli.insert(key.to_owned(), value.clone());
+            }
+        }
+        Ok(Sources {
+            cli,
+            env: config::process_environment(),
+            file: self.config.clone(),
+        })
+    }
+}
+
+fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
+    let sources = settings.sources()?;
+    let loaded = Config::load(sources.clone())?;
+    let json = loaded.config.telemetry.log_format == LogFormat::Json;
+    let filter = std::env::var("RUST_LOG").ok();
+    let _flushed_at_exit = logging::start(filter.as_deref(), json).map_err(Failure::usage)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
+    count_panics(&process);
+    let reload = Box::new(move || Config::load(sources.clone()));
+    let server = Server::start(loaded, process, reload).map_err(|error| match error {
+        behest_gateway::server::StartError::Build(build) => {
+            Failure::usage(format!("behest-gateway: {}", error::chain(&build)))
+        }
+        other => Failure::runtime(&other),
+    })?;
+    tracing::info!(
+        listen = %server.address(),
+        admin = %server.admin_address(),
+        version = env!("CARGO_PKG_VERSION"),
+        "serving"
+    );
+    obey_signals(&server).map_err(|error| Failure::runtime(&error))?;
+    server.join();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads. Returns when the server has
+/// ended.
+fn obey_signals(server: &Server) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut draining = false;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                _ = hang_up.recv() => {
+                    server.reload();
+                    continue;
+                }
+                () = tokio::time::sleep(Duration::from_millis(50)), if draining => {
+                    if server.is_finished() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            }
+            if draining {
+                tracing::warn!("second signal: ending at once");
+                return Ok(());
+            }
+            draining = true;
+            server.drain();
+        }
+    })
+}
+
+/// A panic is a bug: logged, counted, and contained in its task by the runtime.
+fn count_panics(process: &Process) {
+    let metrics = Arc::clone(&process.metrics);
+    std::panic::set_hook(Box::new(move |panic| {
+        metrics.panic();
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panic: this is a bug, please report it");
+    }));
+}
+
+fn check(settings: &Settings) -> Result<ExitCode, Failure> {
+    let loaded: Loaded = Config::load(settings.sources()?)?;
+    let report = config::report(&loaded);
+    let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
+    Generation::build(loaded.config, &process, None)
+        .map_err(|error| Failure::usage(format!("behest-gateway: {}", error::chain(&error))))?;
+    print(&report);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<ExitCode, Failure> {
+    let loaded = Config::load_session(settings.sources()?)?;
+    let mut header = String::new();
+    std::io::stdin()
+        .take(1024 * 1024)
+        .read_to_string(&mut header)
+        .map_err(|error| Failure::runtime(&error))?;
+    let now = arguments.at.map_or_else(
+        || Clock::system().now(),
+        |at| Now {
+            unix: Duration::from_secs(at),
+            elapsed: Duration::ZERO,
+        },
+    );
+    let authenticator = SessionAuthenticator::new(&loaded.session);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::runtime(&error))?;
+    let (found, ok) = runtime.block_on(inspect(&authenticator, &header, now));
+    print(&format!("{found:#}\n"));
+    Ok(ExitCode::from(u8::from(!ok)))
+}
+
+/// To standard output; a reader that has gone is no error of ours.
+fn print(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+fn print_error(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}

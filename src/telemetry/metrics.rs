@@ -1,64 +1,19 @@
 //! Every metric, and the only file that knows prometheus.
 //!
 //! Labels come from closed sets of `&'static str`: no user id, token, session or model name can be
-//! one. Handles are resolved once, at start, so that counting on the request path is one atomic add.
+//! one. A handle is resolved at its first use and kept, so that counting on the request path is a
+//! lookup by a static word and one atomic add, and the page lists only what has happened.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry, TextEncoder,
 };
 
-/// What a look into the token cache found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CacheOutcome {
-    /// A fresh token.
-    Hit,
-    /// No usable token: a mint was begun or joined.
-    Miss,
-    /// A usable token that is being renewed in the background.
-    Refresh,
-    /// A failure remembered from a moment ago.
-    Negative,
-}
-
-/// How one mint ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MintOutcome {
-    /// A token came back and was good.
-    Ok,
-    /// Behest refused: the key, the path or this user.
-    Refused,
-    /// Unreachable, 429 or 5xx.
-    Unavailable,
-    /// An answer that is no usable token.
-    Invalid,
-    /// No answer in time.
-    Timeout,
-    /// No place among the mints in flight in time.
-    Overloaded,
-}
-
-/// The outcome of opening a session, by the provider that decided ("none" where there was no cookie).
-pub type SessionLabels = (&'static str, &'static str);
-
-const CACHE_OUTCOMES: [(CacheOutcome, &str); 4] = [
-    (CacheOutcome::Hit, "hit"),
-    (CacheOutcome::Miss, "miss"),
-    (CacheOutcome::Refresh, "refresh"),
-    (CacheOutcome::Negative, "negative"),
-];
-
-const MINT_OUTCOMES: [(MintOutcome, &str); 6] = [
-    (MintOutcome::Ok, "ok"),
-    (MintOutcome::Refused, "refused"),
-    (MintOutcome::Unavailable, "unavailable"),
-    (MintOutcome::Invalid, "invalid"),
-    (MintOutcome::Timeout, "timeout"),
-    (MintOutcome::Overloaded, "overloaded"),
-];
+use super::labels::{CacheOutcome, DisconnectPhase, MintOutcome, ReloadOutcome};
 
 /// Durations, in seconds, from a cache hit's microseconds to a long stream's minutes.
 const SECONDS: [f64; 16] = [
@@ -69,196 +24,303 @@ const SECONDS: [f64; 16] = [
 /// Every metric of the process, shared by all workers and kept across reloads.
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    sessions: IntCounterVec,
+    requests: Counters<2>,
+    duration: Histograms,
+    first_byte: Histograms,
+    added: Histogram,
     in_flight: IntGauge,
     connections: IntGauge,
-    duration: HistogramVec,
-    first_byte: HistogramVec,
-    added: Histogram,
-    cache: HashMap<CacheOutcome, IntCounter>,
+    sessions: Counters<2>,
+    cache: Counters<1>,
     cache_entries: IntGauge,
-    mints: HashMap<MintOutcome, IntCounter>,
+    mints: Counters<1>,
     mint_duration: Histogram,
     replays: IntCounter,
-    resends: IntCounter,
-    disconnects: IntCounterVec,
-    reloads: IntCounterVec,
-    reload_ok: IntGauge,
+    disconnects: Counters<1>,
+    reloads: Counters<1>,
+    reload_success: IntGauge,
     panics: IntCounter,
+}
+
+/// The closed sets that the labels come from.
+pub struct LabelSets<'a> {
+    /// Route patterns.
+    pub routes: &'a [&'static str],
+    /// Outcome codes of requests.
+    pub codes: &'a [&'static str],
+    /// Session providers.
+    pub providers: &'a [&'static str],
+    /// Outcomes of opening a session.
+    pub session_outcomes: &'a [&'static str],
 }
 
 impl Metrics {
     /// Registers everything.
     ///
     /// # Errors
-    /// Only if two metrics had one name, which a test rules out.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    /// Only if two metrics had one name, which every test of the crate would show.
+    pub fn new(labels: &LabelSets<'_>) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let cache = counters(
-            &registry,
-            "behest_gateway_token_cache_total",
-            "Looks into the token cache, by what was found.",
-            &["outcome"],
-        )?;
-        let mints = counters(
-            &registry,
-            "behest_gateway_mints_total",
-            "Tokens minted or signed, by how it ended.",
-            &["outcome"],
-        )?;
-        Ok(Self {
-            requests: counters(
-                &registry,
-                "behest_gateway_requests_total",
-                "Requests, by route and by outcome code, counted when the answer's body ends.",
-                &["route", "code"],
+        let registrar = Registrar(&registry);
+        let metrics = Self {
+            requests: registrar.counters(
+                "requests_total",
+                "Requests, by route and outcome code, counted when the answer's body ends.",
+                ["route", "code"],
+                pairs(labels.routes, labels.codes),
             )?,
-            sessions: counters(
-                &registry,
-                "behest_gateway_sessions_total",
-                "Sessions opened, by provider and outcome.",
-                &["provider", "outcome"],
+            duration: registrar.histograms(
+                "request_duration_seconds",
+                "From the request's head to the end of the answer's body.",
+                labels.routes,
             )?,
-            in_flight: gauge(
-                &registry,
-                "behest_gateway_requests_in_flight",
+            first_byte: registrar.histograms(
+                "first_byte_seconds",
+                "From the request's head to the head of Behest's answer.",
+                labels.routes,
+            )?,
+            added: registrar.histogram(
+                "added_seconds",
+                "From the request's head until it goes upstream: the gateway's own time, mints included.",
+            )?,
+            in_flight: registrar.gauge(
+                "requests_in_flight",
                 "Requests whose answer's body has not ended.",
             )?,
-            connections: gauge(
-                &registry,
-                "behest_gateway_connections",
-                "Open downstream connections.",
+            connections: registrar.gauge("connections", "Open downstream connections.")?,
+            sessions: registrar.counters(
+                "sessions_total",
+                "Sessions opened, by provider and outcome.",
+                ["provider", "outcome"],
+                pairs(labels.providers, labels.session_outcomes),
             )?,
-            duration: histograms(
-                &registry,
-                "behest_gateway_request_duration_seconds",
-                "From the request's head to the end of the answer's body.",
+            cache: registrar.counters(
+                "token_cache_total",
+                "Looks into the token cache, by what was found.",
+                ["outcome"],
+                CacheOutcome::ALL.iter().map(|outcome| [outcome.label()]),
             )?,
-            first_byte: histograms(
-                &registry,
-                "behest_gateway_first_byte_seconds",
-                "From the request's head to the upstream answer's head.",
+            cache_entries: registrar.gauge("token_cache_entries", "Identities in the token cache.")?,
+            mints: registrar.counters(
+                "mints_total",
+                "Tokens minted or signed, by how it ended.",
+                ["outcome"],
+                MintOutcome::ALL.iter().map(|outcome| [outcome.label()]),
             )?,
-            added: histogram(
-                &registry,
-                "behest_gateway_added_seconds",
-                "Time the gateway spends before the request goes upstream, mints included.",
+            mint_duration: registrar.histogram(
+                "mint_duration_seconds",
+                "One mint or signature, the wait for a place included.",
             )?,
-            cache: CACHE_OUTCOMES
-                .iter()
-                .map(|&(outcome, label)| (outcome, cache.with_label_values(&[label])))
-                .collect(),
-            cache_entries: gauge(
-                &registry,
-                "behest_gateway_token_cache_entries",
-                "Identities in the token cache.",
+            replays: registrar.counter(
+                "upstream_401_replays_total",
+                "Requests sent once more, with a new token, after an upstream 401.",
             )?,
-            mints: MINT_OUTCOMES
-                .iter()
-                .map(|&(outcome, label)| (outcome, mints.with_label_values(&[label])))
-                .collect(),
-            mint_duration: histogram(
-                &registry,
-                "behest_gateway_mint_duration_seconds",
-                "One mint or signature, waiting for a place included.",
-            )?,
-            replays: counter(
-                &registry,
-                "behest_gateway_upstream_401_replays_total",
-                "Requests sent once more with a new token after an upstream 401.",
-            )?,
-            resends: counter(
-                &registry,
-                "behest_gateway_upstream_resends_total",
-                "Requests handed back unsent by a dead pooled connection and sent on a fresh one.",
-            )?,
-            disconnects: counters(
-                &registry,
-                "behest_gateway_client_disconnects_total",
+            disconnects: registrar.counters(
+                "client_disconnects_total",
                 "Callers who left before their answer's end, by phase.",
-                &["phase"],
+                ["phase"],
+                DisconnectPhase::ALL.iter().map(|phase| [phase.label()]),
             )?,
-            reloads: counters(
-                &registry,
-                "behest_gateway_config_reloads_total",
+            reloads: registrar.counters(
+                "config_reloads_total",
                 "Configuration reloads, by outcome.",
-                &["outcome"],
+                ["outcome"],
+                ReloadOutcome::ALL.iter().map(|outcome| [outcome.label()]),
             )?,
-            reload_ok: gauge(
-                &registry,
-                "behest_gateway_config_reload_success",
+            reload_success: registrar.gauge(
+                "config_reload_success",
                 "1 if the newest configuration is the running one, else 0.",
             )?,
-            panics: counter(
-                &registry,
-                "behest_gateway_panics_total",
-                "Panics caught; each one is a bug.",
-            )?,
-            registry,
-        })
+            panics: registrar.counter("panics_total", "Panics caught; each one is a bug.")?,
+            registry: registry.clone(),
+        };
+        registrar.build_info()?;
+        metrics.reload_success.set(1);
+        Ok(metrics)
     }
 
-    /// Counts a look into the token cache.
+    /// The page, in Prometheus' text format.
+    ///
+    /// # Errors
+    /// As the encoder fails.
+    pub fn page(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut page = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut page)?;
+        Ok(page)
+    }
+
+    /// A request began.
+    pub fn request_began(&self) {
+        self.in_flight.inc();
+    }
+
+    /// A request's answer has ended.
+    pub fn request_ended(&self, route: &'static str, code: &'static str, took: Duration) {
+        self.in_flight.dec();
+        self.requests.count([route, code]);
+        self.duration.observe(route, took);
+    }
+
+    /// A request goes upstream, `after` its head came in.
+    pub fn request_sent(&self, after: Duration) {
+        self.added.observe(after.as_secs_f64());
+    }
+
+    /// Behest's head came, `after` the request's.
+    pub fn first_byte(&self, route: &'static str, after: Duration) {
+        self.first_byte.observe(route, after);
+    }
+
+    /// The number of open connections changed by `by`.
+    pub fn connections(&self, by: i64) {
+        self.connections.add(by);
+    }
+
+    /// A session was opened, or was not.
+    pub fn session(&self, provider: &'static str, outcome: &'static str) {
+        self.sessions.count([provider, outcome]);
+    }
+
+    /// A look into the token cache.
     pub fn cache(&self, outcome: CacheOutcome) {
-        if let Some(counter) = self.cache.get(&outcome) {
-            counter.inc();
-        }
+        self.cache.count([outcome.label()]);
     }
 
-    /// Sets the number of identities in the token cache.
+    /// The number of identities in the token cache.
     pub fn cache_entries(&self, entries: usize) {
         self.cache_entries
             .set(i64::try_from(entries).unwrap_or(i64::MAX));
     }
 
-    /// Counts one mint and its duration.
+    /// One mint ended.
     pub fn mint(&self, outcome: MintOutcome, took: Duration) {
-        if let Some(counter) = self.mints.get(&outcome) {
-            counter.inc();
-        }
+        self.mints.count([outcome.label()]);
         self.mint_duration.observe(took.as_secs_f64());
+    }
+
+    /// A request is sent once more after an upstream 401.
+    pub fn replay(&self) {
+        self.replays.inc();
+    }
+
+    /// A caller left.
+    pub fn disconnect(&self, phase: DisconnectPhase) {
+        self.disconnects.count([phase.label()]);
+    }
+
+    /// A reload ended; an unchanged configuration is none.
+    pub fn reload(&self, outcome: ReloadOutcome) {
+        self.reloads.count([outcome.label()]);
+        self.reload_success
+            .set(i64::from(outcome == ReloadOutcome::Swapped));
+    }
+
+    /// A panic was caught.
+    pub fn panic(&self) {
+        self.panics.inc();
     }
 }
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+/// A family of counters whose handles are resolved at first use.
+struct Counters<const N: usize> {
+    family: IntCounterVec,
+    handles: HashMap<[&'static str; N], OnceLock<IntCounter>>,
 }
 
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    let metric = IntCounter::new(name, help)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+impl<const N: usize> Counters<N> {
+    fn count(&self, labels: [&'static str; N]) {
+        if let Some(handle) = self.handles.get(&labels) {
+            handle
+                .get_or_init(|| self.family.with_label_values(&labels))
+                .inc();
+        }
+    }
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    let metric = IntGauge::new(name, help)?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+/// A family of histograms of durations by route.
+struct Histograms {
+    family: HistogramVec,
+    handles: HashMap<&'static str, OnceLock<Histogram>>,
 }
 
-fn histogram(registry: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
-    let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()))?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+impl Histograms {
+    fn observe(&self, route: &'static str, took: Duration) {
+        if let Some(handle) = self.handles.get(route) {
+            handle
+                .get_or_init(|| self.family.with_label_values(&[route]))
+                .observe(took.as_secs_f64());
+        }
+    }
 }
 
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-) -> Result<HistogramVec, prometheus::Error> {
-    let metric = HistogramVec::new(
-        HistogramOpts::new(name, help).buckets(SECONDS.to_vec()),
-        &["route"],
-    )?;
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
+/// Makes metrics, all with one prefix.
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn options(name: &str, help: &str) -> Opts {
+        Opts::new(name, help).namespace("behest_gateway")
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let metric = IntCounter::with_opts(Self::options(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let metric = IntGauge::with_opts(Self::options(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+        values: impl Iterator<Item = [&'static str; N]>,
+    ) -> Result<Counters<N>, prometheus::Error> {
+        let family = IntCounterVec::new(Self::options(name, help), &labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        let handles = values.map(|labels| (labels, OnceLock::new())).collect();
+        Ok(Counters { family, handles })
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+        let metric = Histogram::with_opts(Self::buckets(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        routes: &[&'static str],
+    ) -> Result<Histograms, prometheus::Error> {
+        let family = HistogramVec::new(Self::buckets(name, help), &["route"])?;
+        self.0.register(Box::new(family.clone()))?;
+        let handles = routes
+            .iter()
+            .map(|&route| (route, OnceLock::new()))
+            .collect();
+        Ok(Histograms { family, handles })
+    }
+
+    fn buckets(name: &str, help: &str) -> HistogramOpts {
+        HistogramOpts::from(Self::options(name, help)).buckets(SECONDS.to_vec())
+    }
+
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        let options = Self::options("build_info", "1, labelled with the version.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        let metric = IntGauge::with_opts(options)?;
+        metric.set(1);
+        self.0.register(Box::new(metric))
+    }
+}
+
+fn pairs(left: &[&'static str], right: &[&'static str]) -> impl Iterator<Item = [&'static str; 2]> {
+    left.iter()
+        .flat_map(|&first| right.iter().map(move |&second| [first, second]))
 }

@@ -1,6 +1,29 @@
 //! A user's Behest token: minted by API key or signed locally, kept in the cache.
 //!
 //! THE list of mint modes: a new one is one new file plus the arms that the compiler demands here.
+//! Guarantees: a token is made from an [`Identity`] and the configuration alone, it is refused unless
+//! it was issued to that identity's user, and it is never used past its end.
+
+mod answer;
+mod breaker;
+mod cache;
+mod entries;
+mod error;
+mod exchange;
+mod failure_log;
+mod flight;
+mod issued;
+mod key;
+mod mint_task;
+mod minted;
+mod retry_after;
+mod rsa_key;
+mod sign;
+mod tiers;
+mod user_limits;
+
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +31,18 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use crate::client::Client;
 use crate::clock::Now;
 use crate::identity::{Identity, Tier};
 use crate::secret::Secret;
+
+pub use cache::TokenCache;
+pub use error::{InvalidAnswer, Outage, TokenError};
+pub use exchange::Exchange;
+pub use key::{KeyError, KeyMode, key_mode, validate};
+pub use minted::Minted;
+pub use rsa_key::RsaKey;
+pub use sign::Signer;
 
 /// How tokens are made (`[mint]`).
 #[derive(Clone, Debug)]
@@ -31,7 +63,7 @@ pub struct MintConfig {
     pub ttl: Duration,
     /// One mint, the wait for a place included; default 5 s.
     pub timeout: Duration,
-    /// Mints in flight at once; default 256.
+    /// Mints in flight at once; default 256. Signatures: this, but at most one for each core.
     pub concurrency: usize,
     /// Sent where the session has no tier; default none (no tier is sent).
     pub default_tier: Option<Tier>,
@@ -39,11 +71,36 @@ pub struct MintConfig {
     pub tier_map: BTreeMap<String, Tier>,
 }
 
+impl MintConfig {
+    /// Whether `other` would issue the same tokens: else those in the cache must not be kept.
+    #[must_use]
+    pub fn issues_same_tokens(&self, other: &Self) -> bool {
+        let same = |a: &Secret, b: &Secret| a.expose() == b.expose();
+        let same_pem = match (&self.pem, &other.pem) {
+            (None, None) => true,
+            (Some(a), Some(b)) => same(a, b),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_pem
+            && same(&self.key, &other.key)
+            && self.kid == other.kid
+            && self.tenant_id == other.tenant_id
+            && self.project_id == other.project_id
+            && self.path == other.path
+            && self.ttl == other.ttl
+            && self.default_tier == other.default_tier
+            && self.tier_map == other.tier_map
+    }
+}
+
 /// The token cache (`[cache]`).
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     /// Identities held at once; default 100 000.
     pub max_entries: usize,
+    /// At most 16 live identities a user and 10 mints a user in 10 s. Needed where a page can make
+    /// identities of its own (`session_id.mix_client`); default off.
+    pub per_user_limits: bool,
 }
 
 /// A user's token, ready to send.
@@ -58,28 +115,52 @@ pub struct AccessToken {
     pub expires_at: Duration,
 }
 
-/// Why there is no token.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum TokenError {
-    /// Behest refused: the operator's fault (or a reserved user id).
-    #[error("the mint refused")]
-    Refused,
+/// Makes tokens: the closed set of mint modes, chosen by the key's prefix.
+pub enum TokenMinter {
+    /// `behest_pk_`: RS256 with the tenant's own key, no call at all.
+    Sign(Signer),
+    /// `behest_sk_`: one call to Behest for each token.
+    Exchange(Box<Exchange>),
+    /// Answers as a test says.
+    #[cfg(test)]
+    Scripted(testing::Script),
 }
 
-/// Tokens by identity.
-pub struct TokenCache {}
-
-impl TokenCache {
-    /// The token of `identity`.
+impl TokenMinter {
+    /// The minter for `config.key`; `client` calls `BEHEST_BASE_URL` and sets its `Host`.
     ///
     /// # Errors
-    /// As the mint failed.
-    #[allow(clippy::unused_async)]
-    pub async fn token(
-        self: &Arc<Self>,
-        _identity: &Identity,
-        _now: Now,
-    ) -> Result<Arc<AccessToken>, TokenError> {
-        Err(TokenError::Refused)
+    /// The first of the problems that [`validate`] lists.
+    pub fn new(config: &MintConfig, client: Arc<Client>) -> Result<Self, KeyError> {
+        match key_mode(&config.key)? {
+            KeyMode::Sign => Signer::new(config).map(Self::Sign),
+            KeyMode::Exchange => Exchange::new(config, client)
+                .map(Box::new)
+                .map(Self::Exchange),
+        }
+    }
+
+    /// One token for `identity`; `now` is the moment before it was asked for.
+    async fn mint(&self, identity: &Identity, now: Now) -> Result<Minted, TokenError> {
+        match self {
+            Self::Sign(signer) => signer.mint(identity, now).await,
+            Self::Exchange(exchange) => exchange.mint(identity, now).await,
+            #[cfg(test)]
+            Self::Scripted(script) => script.mint(identity, now).await,
+        }
+    }
+
+    /// Mints at once. Signing is work for the processor: more at once than cores only takes the
+    /// workers' time.
+    fn places(&self, configured: usize) -> usize {
+        match self {
+            Self::Sign(_) => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                configured.min(cores).max(1)
+            }
+            Self::Exchange(_) => configured.max(1),
+            #[cfg(test)]
+            Self::Scripted(_) => configured.max(1),
+        }
     }
 }

@@ -1,0 +1,315 @@
+//! The route table: exactly which methods and paths are offered.
+//!
+//! Matched on the raw path; query, fragment and headers never decide. What goes upstream is rebuilt
+//! from the match, never the caller's bytes, so an encoded or dotted path cannot mean one thing here
+//! and another there. Everything under `/v1/auth` and Behest's admin paths is unknown.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use http::Method;
+
+/// Offered without configuration. `{id}` stands for `[A-Za-z0-9_.:-]{1,128}`, but not `.` or `..`.
+pub const DEFAULT_ROUTES: [&str; 20] = [
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /v1/responses",
+    "POST /v1/responses/{id}/cancel",
+    "POST /v1/embeddings",
+    "POST /v1/moderations",
+    "POST /v1/audio/speech",
+    "POST /v1/audio/transcriptions",
+    "POST /v1/audio/translations",
+    "POST /v1/images/generations",
+    "POST /v1/images/edits",
+    "POST /v1/images/variations",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+    "GET /v1/responses/{id}",
+    "GET /v1/threads",
+    "GET /v1/threads/{id}/messages",
+    "GET /v1/billing/usage",
+    "DELETE /v1/threads/{id}",
+    "DELETE /v1/responses/{id}",
+];
+
+/// The metrics' label of routes that configuration adds.
+const EXTRA: &str = "extra";
+
+/// One route: a method and a path pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    method: Method,
+    pattern: Arc<str>,
+}
+
+/// A route that a request matched.
+#[derive(Clone, Debug)]
+pub struct RouteMatch {
+    /// The path to ask upstream, rebuilt from the match.
+    pub path: Arc<str>,
+    /// The pattern, as a label for metrics and the log: from a closed set.
+    pub label: &'static str,
+}
+
+/// Why no route matched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// No route has this path.
+    #[error("no route has this path")]
+    Unknown,
+    /// The path is known, with other methods.
+    #[error("the path is known, but not with this method; offered: {allow}")]
+    Method {
+        /// The methods that are offered, as an `Allow` header lists them.
+        allow: String,
+    },
+}
+
+/// Why a configured route cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RouteParseError {
+    /// Not `METHOD /path`.
+    #[error("a route is a method and a path, such as \"POST /v1/rerank\"")]
+    Form,
+    /// GET, POST, PUT, PATCH and DELETE only.
+    #[error("the method must be GET, POST, PUT, PATCH or DELETE")]
+    Method,
+    /// Outside `/v1`, under `/v1/auth`, or with characters that no route has.
+    #[error(
+        "the path must begin with /v1/, stay outside /v1/auth, and consist of {{id}} and of segments of [A-Za-z0-9_.:-]"
+    )]
+    Path,
+}
+
+impl FromStr for Route {
+    type Err = RouteParseError;
+
+    fn from_str(text: &str) -> Result<Self, RouteParseError> {
+        let (method, path) = text.split_once(' ').ok_or(RouteParseError::Form)?;
+        let method: Method = method.parse().map_err(|_| RouteParseError::Method)?;
+        let offered = [
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ];
+        if !offered.contains(&method) {
+            return Err(RouteParseError::Method);
+        }
+        let path = path.trim();
+        let rest = path.strip_prefix("/v1/").ok_or(RouteParseError::Path)?;
+        let valid = rest
+            .split('/')
+            .all(|segment| segment == "{id}" || is_id(segment));
+        if !valid
+            || rest
+                .split('/')
+                .next()
+                .is_some_and(|first| first.eq_ignore_ascii_case("auth"))
+        {
+            return Err(RouteParseError::Path);
+        }
+        Ok(Self {
+            method,
+            pattern: path.into(),
+        })
+    }
+}
+
+/// Every route that is offered.
+pub struct RouteTable {
+    exact: HashMap<Arc<str>, Vec<Offer>>,
+    patterns: Vec<(Arc<str>, Vec<Offer>)>,
+}
+
+struct Offer {
+    method: Method,
+    label: &'static str,
+}
+
+impl RouteTable {
+    /// The default routes and `extra` ones.
+    #[must_use]
+    pub fn new(extra: &[Route]) -> Self {
+        let mut table = Self {
+            exact: HashMap::new(),
+            patterns: Vec::new(),
+        };
+        for text in DEFAULT_ROUTES {
+            if let (Ok(route), Some((_, label))) = (text.parse::<Route>(), text.split_once(' ')) {
+                table.offer(&route, label);
+            }
+        }
+        for route in extra {
+            table.offer(route, EXTRA);
+        }
+        table
+    }
+
+    /// Every label that a match can carry.
+    pub fn labels() -> impl Iterator<Item = &'static str> {
+        DEFAULT_ROUTES
+            .iter()
+            .filter_map(|text| text.split_once(' ').map(|(_, path)| path))
+            .chain([EXTRA])
+    }
+
+    /// The route for `method` and the raw `path`; HEAD is offered wherever GET is.
+    ///
+    /// # Errors
+    /// No such path, or not with this method.
+    pub fn find(&self, method: &Method, path: &str) -> Result<RouteMatch, RouteError> {
+        let (path, offers) = match self.exact.get_key_value(path) {
+            Some((path, offers)) => (Arc::clone(path), offers),
+            None => self
+                .patterns
+                .iter()
+                .find(|(pattern, _)| matches_pattern(pattern, path))
+                .map(|(_, offers)| (Arc::from(path), offers))
+                .ok_or(RouteError::Unknown)?,
+        };
+        let wanted = if method == Method::HEAD {
+            &Method::GET
+        } else {
+            method
+        };
+        match offers.iter().find(|offer| offer.method == *wanted) {
+            Some(offer) => Ok(RouteMatch {
+                path,
+                label: offer.label,
+            }),
+            None => Err(RouteError::Method {
+                allow: allow(offers),
+            }),
+        }
+    }
+
+    fn offer(&mut self, route: &Route, label: &'static str) {
+        let offer = Offer {
+            method: route.method.clone(),
+            label,
+        };
+        if !route.pattern.contains("{id}") {
+            self.exact
+                .entry(Arc::clone(&route.pattern))
+                .or_default()
+                .push(offer);
+        } else if let Some((_, offers)) = self
+            .patterns
+            .iter_mut()
+            .find(|(pattern, _)| *pattern == route.pattern)
+        {
+            offers.push(offer);
+        } else {
+            self.patterns
+                .push((Arc::clone(&route.pattern), vec![offer]));
+        }
+    }
+}
+
+fn allow(offers: &[Offer]) -> String {
+    let mut methods: Vec<&str> = offers.iter().map(|offer| offer.method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.join(", ")
+}
+
+fn matches_pattern(pattern: &str, path: &str) -> bool {
+    let mut wanted = pattern.split('/');
+    let mut given = path.split('/');
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return true,
+            (Some("{id}"), Some(id)) if is_id(id) => {}
+            (Some(literal), Some(segment)) if literal == segment => {}
+            _ => return false,
+        }
+    }
+}
+
+fn is_id(segment: &str) -> bool {
+    (1..=128).contains(&segment.len())
+        && segment != "."
+        && segment != ".."
+        && segment
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: &str, path: &str) -> Result<RouteMatch, RouteError> {
+        let extra = ["POST /v1/rerank".parse().unwrap()];
+        RouteTable::new(&extra).find(&method.parse().unwrap(), path)
+    }
+
+    #[test]
+    fn every_default_route_is_well_formed_and_found() {
+        for text in DEFAULT_ROUTES {
+            assert!(text.parse::<Route>().is_ok(), "{text}");
+            let (method, pattern) = text.split_once(' ').unwrap();
+            let path = pattern.replace("{id}", "a_B.9:-");
+            let found = find(method, &path).unwrap();
+            assert_eq!((&*found.path, found.label), (&*path, pattern));
+        }
+    }
+
+    #[test]
+    fn paths_that_could_mean_something_else_upstream_match_nothing() {
+        for path in [
+            "/v1/models/..",
+            "/v1/models/.",
+            "/v1/models/%2e%2e",
+            "/v1/models/a%2fb",
+            "/v1//models",
+            "/v1/models/",
+            "/v1/models;x",
+            "/V1/models",
+            "/v1/models\\",
+            "/v1/auth/mint",
+            "/auth/v1/auth/mint",
+            "/v1",
+            "/",
+        ] {
+            assert_eq!(
+                find("GET", path).unwrap_err(),
+                RouteError::Unknown,
+                "{path}"
+            );
+        }
+        assert_eq!(
+            find("GET", &format!("/v1/models/{}", "a".repeat(129))).unwrap_err(),
+            RouteError::Unknown
+        );
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_which_are_offered() {
+        let RouteError::Method { allow } = find("PUT", "/v1/threads/t1").unwrap_err() else {
+            panic!("expected a method error");
+        };
+        assert_eq!(allow, "DELETE");
+        assert!(find("HEAD", "/v1/models").is_ok());
+    }
+
+    #[test]
+    fn configured_routes_stay_inside_the_api_and_outside_auth() {
+        assert_eq!(find("POST", "/v1/rerank").unwrap().label, "extra");
+        for (text, error) in [
+            ("/v1/rerank", RouteParseError::Form),
+            ("TRACE /v1/rerank", RouteParseError::Method),
+            ("POST /v2/rerank", RouteParseError::Path),
+            ("POST /v1/auth/mint", RouteParseError::Path),
+            ("POST /v1/../admin", RouteParseError::Path),
+            ("POST /v1/a%2fb", RouteParseError::Path),
+        ] {
+            assert_eq!(text.parse::<Route>().unwrap_err(), error, "{text}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! Pooled connections: who holds one, and when it may be used again.
+//!
+//! A [`Lease`] is one exchange's hold on a connection. It goes back to its worker's pool only when
+//! the answer's body was read to its clean end; dropped any other way, it closes the connection
+//! within the same poll, whatever hyper is waiting for.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::task::AbortHandle;
+
+use super::Sender;
+use crate::clock;
+
+/// Idle connections kept for each worker.
+const MAX_IDLE: usize = 256;
+
+thread_local! {
+    /// Which pool this thread uses.
+    static WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Makes the calling thread worker number `index`: connections it opens are pooled apart from other
+/// workers', since a connection's driver runs where it was opened.
+pub fn enter_worker(index: usize) {
+    WORKER.set(index);
+}
+
+/// Idle connections, by worker. Each lock is only ever taken by its own worker.
+pub(super) struct Pools {
+    idle: Box<[Mutex<Vec<Idle>>]>,
+    idle_timeout: Duration,
+    max_age: Duration,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Pools {
+    pub(super) fn new(workers: usize, idle_timeout: Duration, max_age: Duration) -> Self {
+        Self {
+            idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
+            idle_timeout,
+            max_age,
+        }
+    }
+
+    fn own(&self) -> (usize, &Mutex<Vec<Idle>>) {
+        let worker = WORKER.get() % self.idle.len();
+        #[expect(clippy::indexing_slicing, reason = "reduced modulo the length")]
+        (worker, &self.idle[worker])
+    }
+
+    /// The connection that was used last and can still be used.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Lease> {
+        let now = clock::monotonic();
+        let mut idle = self.own().1.lock().unwrap_or_else(PoisonError::into_inner);
+        // Newest last: once one has been idle too long, so have all before it.
+        while let Some(candidate) = idle.pop() {
+            if now.duration_since(candidate.since) >= self.idle_timeout {
+                idle.clear();
+                return None;
+            }
+            if candidate.connection.is_reusable(now, self.max_age) {
+                return Some(Lease::of(candidate.connection, Arc::clone(self)));
+            }
+        }
+        None
+    }
+
+    fn put(&self, connection: Connection) {
+        let now = clock::monotonic();
+        if !connection.is_reusable(now, self.max_age) {
+            return;
+        }
+        let mut idle = self.own().1.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|kept| now.duration_since(kept.since) < self.idle_timeout);
+        if idle.len() < MAX_IDLE {
+            idle.push(Idle {
+                connection,
+                since: now,
+            });
+        }
+    }
+}
+
+/// A connection and its driver; closed when dropped.
+struct Connection {
+    sender: Sender,
+    driver: AbortHandle,
+    opened: Instant,
+}
+
+impl Connection {
+    fn is_reusable(&self, now: Instant, max_age: Duration) -> bool {
+        now.duration_since(self.opened) < max_age && self.sender.is_ready()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // hyper notices a dropped sender or body only at its next read; aborting the driver drops
+        // the socket now, also while the upstream is silent.
+        self.driver.abort();
+    }
+}
+
+/// One exchange's hold on a connection: closes it when dropped, unless released.
+pub(super) struct Lease {
+    connection: Connection,
+    pools: Arc<Pools>,
+}
+
+impl Lease {
+    /// A hold on a connection that was just opened.
+    pub(super) fn new(
+        sender: Sender,
+        driver: AbortHandle,
+        opened: Instant,
+        pools: Arc<Pools>,
+    ) -> Self {
+        Self::of(
+            Connection {
+                sender,
+                driver,
+                opened,
+            },
+            pools,
+        )
+    }
+
+    fn of(connection: Connection, pools: Arc<Pools>) -> Self {
+        Self { connection, pools }
+    }
+
+    /// Where the one request goes.
+    pub(super) fn sender(&mut self) -> &mut Sender {
+        &mut self.connection.sender
+    }
+
+    /// Back to the pool, once the connection has finished its side of the exchange.
+    fn release(self) {
+        let Self {
+            mut connection,
+            pools,
+        } = self;
+        if connection.sender.is_ready() {
+            pools.put(connection);
+        } else if !connection.sender.is_closed() {
+            tokio::spawn(async move {
+                if connection.sender.ready().await.is_ok() {
+                    pools.put(connection);
+                }
+            });
+        }
+    }
+}
+
+/// An answer's body. Its end gives the connection back; dropping it earlier closes the connection.
+pub struct ResponseBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl ResponseBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
+        let mut body = Self {
+            incoming,
+            lease: Some(lease),
+        };
+        body.release_at_end();
+        body
+    }
+
+    fn release_at_end(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.release();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.release_at_end(),
+            Some(Err(_)) => self.lease = None,
+            None => {
+                if let Some(lease) = self.lease.take() {
+                    lease.release();
+                }
+            }
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,206 @@
+//! What the gateway is configured with: the sections that belong to no other module.
+//!
+//! Every value here has been checked; the defaults stand in `config/reference.toml`, which a test
+//! compares with the code.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::{HeaderName, Method};
+
+use super::url::UpstreamUrl;
+use crate::secret::Secret;
+use crate::session::SessionConfig;
+use crate::token::{CacheConfig, MintConfig};
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerConfig,
+    /// `[admin]`
+    pub admin: AdminConfig,
+    /// `[limits]`
+    pub limits: LimitsConfig,
+    /// `[cross_origin]`
+    pub cross_origin: CrossOriginConfig,
+    /// `[routes]`
+    pub routes: RoutesConfig,
+    /// `[upstream]`
+    pub upstream: UpstreamConfig,
+    /// `[session]` and `[session_id]`
+    pub session: SessionConfig,
+    /// `[mint]`
+    pub mint: MintConfig,
+    /// `[cache]`
+    pub cache: CacheConfig,
+    /// `[telemetry]`
+    pub telemetry: TelemetryConfig,
+}
+
+/// The public listener (`[server]`).
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Default `0.0.0.0:8080`. Only a restart changes it.
+    pub listen: SocketAddr,
+    /// Worker threads; default: the cores given to the process. Only a restart changes it.
+    pub workers: usize,
+    /// Connections open at once; default 20 000.
+    pub max_connections: usize,
+    /// For a request's head, from its first byte; default 10 s.
+    pub head_timeout: Duration,
+    /// A connection without a request in flight; default 60 s.
+    pub idle_timeout: Duration,
+    /// A client that stops reading while data waits for it; default 30 s.
+    pub write_stall_timeout: Duration,
+    /// Certificate and key; `None` serves plaintext.
+    pub tls: Option<TlsFiles>,
+    /// From SIGTERM until no more connections are accepted; default 0 s.
+    pub drain_delay: Duration,
+    /// For the streams that are live then; default 30 s.
+    pub drain_limit: Duration,
+    /// HTTP/2 streams open at once on one connection; default 100.
+    pub h2_max_streams: u32,
+}
+
+/// The files that TLS is served from (`[server.tls]`). Both could be read when the configuration was
+/// loaded; their content is not checked here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// PEM certificate chain, the server's own first.
+    pub cert_file: PathBuf,
+    /// PEM private key.
+    pub key_file: PathBuf,
+}
+
+/// The listener of health and metrics (`[admin]`).
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    /// Default `127.0.0.1:9090`. Only a restart changes it.
+    pub listen: SocketAddr,
+}
+
+/// What one request or one user may take (`[limits]`).
+#[derive(Clone, Copy, Debug)]
+pub struct LimitsConfig {
+    /// Bytes of a request's head; default 32 KiB.
+    pub max_head: usize,
+    /// Header lines; default 100.
+    pub max_headers: usize,
+    /// Bytes of the request target; default 8 KiB.
+    pub max_uri: usize,
+    /// Bytes of a request's body; default 32 MiB.
+    pub max_body: u64,
+    /// One user's requests in flight; default 200.
+    pub requests_per_user: usize,
+}
+
+/// Which pages may call (`[cross_origin]`). Every origin is `scheme://host[:port]` in the very bytes
+/// that a browser sends: lower case, no default port, no slash at the end.
+#[derive(Clone, Debug)]
+pub struct CrossOriginConfig {
+    /// The app's own origins. Empty: an `Origin` must then match the request's `Host`.
+    pub public_origins: Vec<String>,
+    /// Other origins that may call with the user's cookie (CORS).
+    pub allowed_origins: Vec<String>,
+    /// Refuse requests with neither `Origin` nor `Sec-Fetch-Site`; default false.
+    pub require_proof: bool,
+}
+
+/// What the API offers and passes on beyond the built-in lists (`[routes]`).
+#[derive(Clone, Debug)]
+pub struct RoutesConfig {
+    /// Offered beside [`DEFAULT_ROUTES`].
+    pub extra: Vec<RoutePattern>,
+    /// Request headers that pass to Behest beside the built-in ones; none that the gateway owns.
+    pub request_headers: Vec<HeaderName>,
+    /// Answer headers that pass to the page beside the built-in ones; none that the gateway owns.
+    pub response_headers: Vec<HeaderName>,
+}
+
+/// A method and a path under `/v1`, written `METHOD /v1/path/{id}`.
+///
+/// Each segment is either literal or a `{id}` that stands for one id. Made only by
+/// [`RoutePattern::parse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoutePattern {
+    /// GET, POST, PUT, PATCH or DELETE (a GET route also answers HEAD).
+    pub method: Method,
+    /// The path with its placeholders, e.g. `/v1/threads/{id}`.
+    pub path: String,
+}
+
+/// The routes that are always offered, in the form of [`RoutePattern`].
+pub const DEFAULT_ROUTES: [&str; 20] = [
+    "POST /v1/chat/completions",
+    "POST /v1/completions",
+    "POST /v1/responses",
+    "POST /v1/responses/{id}/cancel",
+    "POST /v1/embeddings",
+    "POST /v1/moderations",
+    "POST /v1/audio/speech",
+    "POST /v1/audio/transcriptions",
+    "POST /v1/audio/translations",
+    "POST /v1/images/generations",
+    "POST /v1/images/edits",
+    "POST /v1/images/variations",
+    "GET /v1/models",
+    "GET /v1/models/{id}",
+    "GET /v1/responses/{id}",
+    "GET /v1/threads",
+    "GET /v1/threads/{id}/messages",
+    "GET /v1/billing/usage",
+    "DELETE /v1/threads/{id}",
+    "DELETE /v1/responses/{id}",
+];
+
+/// Behest, and the way there (`[upstream]`).
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// The project's data plane.
+    pub base_url: UpstreamUrl,
+    /// PEM certificates that are trusted beside the built-in roots.
+    pub ca_file: Option<PathBuf>,
+    /// The same from `SSL_CERT_FILE`, the name that other programs use.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// `HTTPS_PROXY`, as it stands; it may hold a password.
+    pub proxy: Option<Secret>,
+    /// `NO_PROXY`, as it stands.
+    pub no_proxy: Option<String>,
+    /// For a TCP and TLS connection; default 5 s.
+    pub connect_timeout: Duration,
+    /// From the request's last byte to the answer's head; default 600 s.
+    pub first_byte_timeout: Duration,
+    /// Between two bytes of an answer; default 300 s.
+    pub idle_timeout: Duration,
+    /// Request bodies up to this many bytes are held, so that they can be sent again; default 256 KiB.
+    pub hold_body: usize,
+    /// How long an idle connection is kept; default 15 s.
+    pub pool_idle_timeout: Duration,
+    /// How long a connection is used at all; default 5 min.
+    pub pool_max_age: Duration,
+    /// Allow `http://` to a host that is not loopback; default false.
+    pub allow_plaintext: bool,
+}
+
+/// What is logged (`[telemetry]`).
+#[derive(Clone, Debug)]
+pub struct TelemetryConfig {
+    /// One line for each request; default true.
+    pub access_log: bool,
+    /// Default JSON.
+    pub log_format: LogFormat,
+    /// Key of the user-id hash in logs; default: derived from the Behest key.
+    pub user_hash_key: Option<Secret>,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For a person's eyes.
+    Text,
+}

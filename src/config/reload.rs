@@ -1,0 +1,15 @@
+//! Which changes a running gateway cannot take over.
+
+use super::Config;
+
+/// The keys that differ and that only a restart can change; empty if a reload is enough.
+#[must_use]
+pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
+    let changes = [
+        ("server.listen", old.server.listen != new.server.listen),
+        ("server.workers", old.server.workers != new.server.workers),
+        ("admin.listen", old.admin.listen != new.admin.listen),
+    ];
+    let differing = changes.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(key, _)| key).collect()
+}

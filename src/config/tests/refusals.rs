@@ -1,0 +1,268 @@
+//! What is refused, and in which words.
+
+use super::*;
+
+#[test]
+fn everything_that_is_missing_is_named_at_once_with_its_fix() {
+    let problems = Config::load(Sources::default()).map(|_| ()).unwrap_err();
+    let text = problems.to_string();
+    assert_eq!(
+        text,
+        "3 problems in the configuration:\n\
+         1. upstream.base_url is missing. Set BEHEST_BASE_URL=https://<slug>.behest.app (environment) or upstream.base_url (file).\n\
+         2. mint.key is missing. Set BEHEST_KEY=behest_sk_… (environment) or mint.key (file).\n\
+         3. session.secrets is missing. Set AUTH_SECRET (or NEXTAUTH_SECRET, or AUTH_SECRET_FILE) to the app's own secret (environment) or session.secrets = [{ env = \"…\" }] (file)."
+    );
+}
+
+#[test]
+fn many_problems_of_all_kinds_are_reported_together() {
+    let toml = r#"
+        unknown = 1
+        [server]
+        listen = "8080"
+        workers = 0
+        head_timeout = 10
+        idle_timout = "1m"
+        [limits]
+        max_body = -1
+        max_headers = 1.5
+        [cross_origin]
+        allowed_origins = ["https://ok.example", "https://app.example/"]
+        require_proof = "yes"
+        [routes]
+        extra = ["GET /admin"]
+        request_headers = ["cookie"]
+        [mint]
+        ttl = "30s"
+        [session]
+        user_claim = "sub"
+        [[session.providers]]
+        kind = "clerk"
+        colour = "red"
+    "#;
+    let text = refusal(
+        toml,
+        &[
+            ("GATEWAY_UPSTREAM__IDLE_TIMEOUT", "soon"),
+            ("BEHEST_KEY", "sk_live"),
+        ],
+    );
+    for expected in [
+        "unknown is no key",
+        "server.listen (file) must be an address and a port",
+        "server.workers (file) must be from 1 to 1024",
+        "server.head_timeout (file) must be a duration such as \"30s\"",
+        "server.idle_timout is no key. Did you mean server.idle_timeout?",
+        "limits.max_body (file) must be",
+        "limits.max_headers (file) must be a whole number",
+        "cross_origin.allowed_origins (file) has a wrong entry: number 2 must end after the host",
+        "cross_origin.require_proof (file) must be true or false",
+        "routes.extra (file) has a wrong entry: number 1 must have a path that begins with /v1/",
+        "routes.request_headers (file) must not hold its entry number 1",
+        "mint.ttl (file) must be from 1m to 1day",
+        "session.user_claim (file) must be a list",
+        "session.providers[0].kind (file) must be \"authjs-v5\" or \"nextauth-v4\"",
+        "session.providers[0].colour is no key",
+        "upstream.idle_timeout (GATEWAY_UPSTREAM__IDLE_TIMEOUT) must be a duration",
+        "mint.key (BEHEST_KEY) cannot be used",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert!(text.starts_with("17 problems"), "{text}");
+}
+
+#[test]
+fn empty_values_are_missing() {
+    let more = [
+        ("BEHEST_KEY", ""),
+        ("BEHEST_BASE_URL", ""),
+        ("AUTH_SECRET", ""),
+    ];
+    let text = load(&more).map(|_| ()).unwrap_err().to_string();
+    for (name, _) in more {
+        assert!(
+            text.contains(&format!("is missing ({name} is set, but empty)")),
+            "{text}"
+        );
+    }
+    let text = refusal("[mint]\nkid = \"\"\n", &[]);
+    assert!(text.contains("mint.kid (file) is empty"), "{text}");
+}
+
+#[test]
+fn local_signing_names_what_it_needs() {
+    let text = load(&[("BEHEST_KEY", "behest_pk_AAAA")])
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    for name in ["BEHEST_KID", "BEHEST_TENANT_ID", "BEHEST_PROJECT_ID"] {
+        assert!(
+            text.contains(&format!("a behest_pk_ key needs it. Set {name}=")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn plaintext_upstream_is_for_loopback_or_on_request() {
+    let at = |url: &str, allowed: &str| {
+        load(&[
+            ("BEHEST_BASE_URL", url),
+            ("GATEWAY_UPSTREAM__ALLOW_PLAINTEXT", allowed),
+        ])
+    };
+    let text = at("http://emulator:8090", "false")
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("set upstream.allow_plaintext = true"),
+        "{text}"
+    );
+    let warned = at("http://emulator:8090", "true").unwrap();
+    assert!(warned.warnings.join("").contains("unencrypted"));
+    let quiet = at("http://127.0.0.1:8090", "").unwrap();
+    assert_eq!(quiet.warnings, [""; 0]);
+}
+
+#[test]
+fn a_tls_file_never_comes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tls.crt");
+    std::fs::write(&path, "x").unwrap();
+    let text = load(&[("GATEWAY_TLS_CERT_FILE", &path.to_string_lossy())])
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("server.tls.key_file is missing: cert_file needs it"),
+        "{text}"
+    );
+    let gone = [
+        ("GATEWAY_TLS_CERT_FILE", "/usr/nowhere/a"),
+        ("GATEWAY_TLS_KEY_FILE", "/usr/nowhere/b"),
+    ];
+    let text = load(&gone).map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("server.tls.cert_file (GATEWAY_TLS_CERT_FILE) names the file /usr/nowhere/a: there is no such file"), "{text}");
+    assert!(text.starts_with("2 problems"), "{text}");
+}
+
+#[test]
+fn a_secret_in_the_file_itself_is_refused_and_the_forms_are_shown() {
+    let toml = "[mint]\nkey = \"behest_sk_live_oops\"\n[session]\nsecrets = [\"hunter2hunter2\"]\n";
+    for more in [
+        &[] as &[(&str, &str)],
+        &[("BEHEST_KEY", ""), ("AUTH_SECRET", "")],
+    ] {
+        let text = refusal(toml, more);
+        assert!(
+            text.contains(
+                "mint.key (file) must be a reference, never the secret itself: write { env"
+            ),
+            "{text}"
+        );
+        assert!(
+            !text.contains("oops") && !text.contains("hunter2"),
+            "{text}"
+        );
+        assert!(!text.contains("mint.key is missing"), "{text}");
+    }
+    let text = refusal(toml, &[("BEHEST_KEY", ""), ("AUTH_SECRET", "")]);
+    assert!(text.starts_with("2 problems"), "{text}");
+}
+
+#[test]
+fn references_lead_somewhere() {
+    let toml = "[mint]\nkey = { env = \"NOWHERE\" }\n[telemetry]\nuser_hash_key = { file = \"/usr/nowhere/key\" }\n[session_id]\nkey = { path = \"/x\" }\n";
+    let text = refusal(toml, &[("BEHEST_KEY", "")]);
+    for expected in [
+        "mint.key (file) names the environment variable NOWHERE, which is not set",
+        "telemetry.user_hash_key (file) names the file /usr/nowhere/key: there is no such file",
+        "session_id.key (file) must be a reference: { env",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert!(text.starts_with("3 problems"), "{text}");
+}
+
+#[test]
+fn a_variable_and_its_file_are_not_both_set() {
+    let text = load(&[
+        ("BEHEST_KEY_FILE", "/run/key"),
+        ("AUTH_SECRET_FILE", "/run/secret"),
+    ]);
+    let text = text.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        text.contains("mint.key is set by both BEHEST_KEY and BEHEST_KEY_FILE"),
+        "{text}"
+    );
+    assert!(
+        text.contains("session.secrets is set by both AUTH_SECRET and AUTH_SECRET_FILE"),
+        "{text}"
+    );
+    assert!(text.starts_with("2 problems"), "{text}");
+}
+
+#[test]
+fn sample_secrets_are_refused_and_short_ones_warned_of() {
+    let text = load(&[("AUTH_SECRET", "changeme")])
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("session.secrets (AUTH_SECRET) cannot be used: the secret is a sample"),
+        "{text}"
+    );
+    let loaded = load(&[("AUTH_SECRET", "twelve bytes")]).unwrap();
+    assert!(
+        loaded
+            .warnings
+            .join("")
+            .contains("session.secrets (AUTH_SECRET): the secret has only 12 bytes")
+    );
+}
+
+#[test]
+fn a_section_is_a_table_and_the_command_line_knows_its_keys() {
+    let text = refusal("server = 3\n", &[]);
+    assert!(text.contains("server must be a table: [server]"), "{text}");
+    let unknown = Config::load(Sources {
+        cli: [("server.listn".to_owned(), "x".to_owned())].into(),
+        env: env(&[]),
+        file: None,
+    });
+    let text = unknown.map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("Did you mean server.listen?"), "{text}");
+    let secret = Config::load(Sources {
+        cli: [("mint.key".to_owned(), SK.to_owned())].into(),
+        env: env(&[]),
+        file: None,
+    });
+    let text = secret.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        text.contains("mint.key cannot be set on the command line"),
+        "{text}"
+    );
+    assert!(!text.contains(SK), "{text}");
+    assert!(load_file("[server]\n[server.tls]\n", &[]).is_ok());
+    let text = refusal("[upstream]\nworkers = 3\n", &[]);
+    assert!(text.contains("Did you mean server.workers?"), "{text}");
+}
+
+#[test]
+fn an_open_admin_listener_and_an_unknown_public_origin_are_warned_of() {
+    let loaded = load(&[
+        ("GATEWAY_ADMIN_LISTEN", "0.0.0.0:9090"),
+        ("GATEWAY_PUBLIC_ORIGIN", ""),
+    ]);
+    let warnings = loaded.unwrap().warnings.join("\n");
+    assert!(
+        warnings.contains("admin.listen is 0.0.0.0:9090"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("cross_origin.public_origins is not set"),
+        "{warnings}"
+    );
+}

@@ -1,0 +1,443 @@
+//! Every failure as a response, and the only file that knows the gateway's status codes.
+//!
+//! [`GatewayError`] becomes a [`Verdict`] by one exhaustive match. What a caller reads is written
+//! here; `Display` and the chain of sources go to the log only. One code word serves the body, the
+//! `x-gateway-error` header, the metrics and the log.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use crate::admission::AdmissionError;
+use crate::admission::limits::LimitError;
+use crate::admission::routes::RouteError;
+use crate::client::ClientError;
+use crate::forward::ForwardError;
+use crate::session::SessionError;
+use crate::telemetry::labels::labels;
+use crate::token::TokenError;
+
+const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
+const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Why the gateway answers itself.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// Not admitted.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// No session.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Over a limit that needs a user.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    /// No token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// No answer from Behest.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+}
+
+/// Whether a client's automatic retry makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It would fail again: `x-should-retry: false`.
+    Never,
+    /// Worth a try: `Retry-After` in whole seconds.
+    After(Duration),
+    /// The client's own rules.
+    Default,
+}
+
+/// What a caller is told.
+#[derive(Debug)]
+pub struct Verdict {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// The code word.
+    pub code: Code,
+    /// Public text: says what to change, quotes nothing.
+    pub message: &'static str,
+    /// Advice on retrying.
+    pub retry: Retry,
+}
+
+const fn verdict(status: StatusCode, code: Code, message: &'static str, retry: Retry) -> Verdict {
+    Verdict {
+        status,
+        code,
+        message,
+        retry,
+    }
+}
+
+labels! {
+    /// The code word of how a request ended: in the body, the header, the metrics and the log.
+    Code {
+        /// Passed on, below 400.
+        Ok = "ok",
+        /// Passed on, 4xx.
+        Upstream4xx = "upstream_4xx",
+        /// Passed on, 5xx.
+        Upstream5xx = "upstream_5xx",
+        /// The caller left before the end (499 in the log).
+        ClientGone = "client_gone",
+        /// Behest broke off after the head.
+        UpstreamCut = "upstream_cut",
+        /// Behest fell silent within an answer.
+        UpstreamIdle = "upstream_idle",
+        /// Cut by the gateway's own shutdown.
+        Drained = "drained",
+        /// 401: no cookie.
+        SessionMissing = "session_missing",
+        /// 401: the session has ended.
+        SessionExpired = "session_expired",
+        /// 401: the cookie is no session.
+        SessionInvalid = "session_invalid",
+        /// 403: another site's page.
+        CrossOriginRefused = "cross_origin_refused",
+        /// 404: no such path.
+        RouteUnknown = "route_unknown",
+        /// 405: not with this method.
+        MethodNotAllowed = "method_not_allowed",
+        /// 400: malformed.
+        RequestInvalid = "request_invalid",
+        /// 413: over `limits.max_body`.
+        BodyTooLarge = "body_too_large",
+        /// 431: over `limits.max_head` or `limits.max_headers`.
+        HeadersTooLarge = "headers_too_large",
+        /// 414: over `limits.max_uri`.
+        UriTooLong = "uri_too_long",
+        /// 429: over a limit of this user.
+        UserBusy = "user_busy",
+        /// 502: the mint refused.
+        MintRefused = "mint_refused",
+        /// 503: the mint is down or answers nonsense.
+        MintUnavailable = "mint_unavailable",
+        /// 504: the mint is late.
+        MintTimeout = "mint_timeout",
+        /// 502: Behest refuses the token, and a new one too.
+        TokenRejected = "token_rejected",
+        /// 503: the token was renewed, but the body cannot be sent again.
+        TokenRenewed = "token_renewed",
+        /// 502: no connection, or closed without an answer.
+        UpstreamUnreachable = "upstream_unreachable",
+        /// 504: a timeout before the answer's head.
+        UpstreamTimeout = "upstream_timeout",
+        /// 502: an answer that cannot be passed on.
+        UpstreamInvalid = "upstream_invalid",
+        /// 503: too much under way.
+        Overloaded = "overloaded",
+    }
+}
+
+impl GatewayError {
+    /// What the caller is told: the one exhaustive match.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Admission(error) => admission(error),
+            Self::Session(error) => session(error),
+            Self::Limit(error) => limit(*error),
+            Self::Token(error) => token(error),
+            Self::Forward(error) => forward(error),
+        }
+    }
+}
+
+fn admission(error: &AdmissionError) -> Verdict {
+    match error {
+        AdmissionError::Framing(_) => verdict(
+            StatusCode::BAD_REQUEST,
+            Code::RequestInvalid,
+            "The request is malformed: one Host, one length, and a plain path are needed.",
+            Retry::Never,
+        ),
+        AdmissionError::Route(RouteError::Unknown) => verdict(
+            StatusCode::NOT_FOUND,
+            Code::RouteUnknown,
+            "This gateway offers no such path. The API is under /v1.",
+            Retry::Never,
+        ),
+        AdmissionError::Route(RouteError::Method { .. }) => verdict(
+            StatusCode::METHOD_NOT_ALLOWED,
+            Code::MethodNotAllowed,
+            "This path is not offered with this method; see the Allow header.",
+            Retry::Never,
+        ),
+        AdmissionError::CrossOrigin(_) => verdict(
+            StatusCode::FORBIDDEN,
+            Code::CrossOriginRefused,
+            "Requests from this origin are not allowed. If the page is yours, its origin must be listed in the gateway's public or allowed origins.",
+            Retry::Never,
+        ),
+        AdmissionError::Limit(error) => limit(*error),
+    }
+}
+
+fn limit(error: LimitError) -> Verdict {
+    match error {
+        LimitError::Head => verdict(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Code::HeadersTooLarge,
+            "The request's headers are too large or too many.",
+            Retry::Never,
+        ),
+        LimitError::Uri => verdict(
+            StatusCode::URI_TOO_LONG,
+            Code::UriTooLong,
+            "The request's path and query are too long.",
+            Retry::Never,
+        ),
+        LimitError::Body(_) => body_too_large(),
+        LimitError::User(_) => user_busy(Duration::from_secs(1)),
+    }
+}
+
+fn session(error: &SessionError) -> Verdict {
+    let (code, message) = match error {
+        SessionError::Missing => (
+            Code::SessionMissing,
+            "No session cookie came with the request: sign in to the app first. (With fetch, send credentials; the cookie must be set for this host.)",
+        ),
+        SessionError::Expired { .. } => (
+            Code::SessionExpired,
+            "The session has expired: sign in to the app again.",
+        ),
+        SessionError::Invalid { .. } => (
+            Code::SessionInvalid,
+            "The session cookie is not valid here: sign in to the app again. If that does not help, run `behest-gateway inspect` on the cookie.",
+        ),
+    };
+    verdict(StatusCode::UNAUTHORIZED, code, message, Retry::Never)
+}
+
+fn token(error: &TokenError) -> Verdict {
+    let second = Duration::from_secs(1);
+    match error {
+        TokenError::Refused { .. } => verdict(
+            StatusCode::BAD_GATEWAY,
+            Code::MintRefused,
+            "Behest refused to issue a token for this user. The gateway's log says why.",
+            Retry::Never,
+        ),
+        TokenError::Unavailable { retry_after, .. } => {
+            mint_unavailable(retry_after.unwrap_or(second))
+        }
+        TokenError::Invalid(_) | TokenError::Internal => mint_unavailable(second),
+        TokenError::Timeout => verdict(
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::MintTimeout,
+            "Behest did not issue a token in time.",
+            Retry::Default,
+        ),
+        TokenError::Overloaded => overloaded(),
+        TokenError::UserBusy { retry_after } => user_busy(*retry_after),
+        TokenError::RenewedRecently => token_rejected(),
+    }
+}
+
+fn forward(error: &ForwardError) -> Verdict {
+    match error {
+        ForwardError::Client(error) => client(error),
+        ForwardError::Answer(_) => upstream_invalid(),
+        ForwardError::TokenRejected => token_rejected(),
+        ForwardError::TokenRenewed => verdict(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::TokenRenewed,
+            "The user's token was renewed while this request was on its way, and its body is too large to be sent again by the gateway: send it again.",
+            Retry::After(Duration::ZERO),
+        ),
+        ForwardError::BodyTooLarge(_) => body_too_large(),
+        ForwardError::BodyBroken | ForwardError::Target => verdict(
+            StatusCode::BAD_REQUEST,
+            Code::RequestInvalid,
+            "The request's body broke off, or the request cannot be passed on.",
+            Retry::Never,
+        ),
+    }
+}
+
+fn client(error: &ClientError) -> Verdict {
+    match error {
+        ClientError::Connect(_) => verdict(
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamUnreachable,
+            "Behest cannot be reached.",
+            Retry::Default,
+        ),
+        ClientError::Closed(_) | ClientError::Cut(_) => verdict(
+            StatusCode::BAD_GATEWAY,
+            Code::UpstreamUnreachable,
+            "Behest closed the connection without an answer.",
+            Retry::Default,
+        ),
+        ClientError::ConnectTimeout(_) => verdict(
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::UpstreamTimeout,
+            "No connection to Behest in time (upstream.connect_timeout).",
+            Retry::Default,
+        ),
+        ClientError::FirstByteTimeout(_) => verdict(
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::UpstreamTimeout,
+            "Behest did not begin to answer in time (upstream.first_byte_timeout).",
+            Retry::Default,
+        ),
+        ClientError::Invalid(_) | ClientError::TooLarge(_) => upstream_invalid(),
+    }
+}
+
+const fn upstream_invalid() -> Verdict {
+    verdict(
+        StatusCode::BAD_GATEWAY,
+        Code::UpstreamInvalid,
+        "Behest's answer could not be passed on.",
+        Retry::Default,
+    )
+}
+
+const fn token_rejected() -> Verdict {
+    verdict(
+        StatusCode::BAD_GATEWAY,
+        Code::TokenRejected,
+        "Behest refuses this user's token, and a new one too. The session is fine; the gateway's log says more.",
+        Retry::Never,
+    )
+}
+
+const fn mint_unavailable(retry_after: Duration) -> Verdict {
+    verdict(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Code::MintUnavailable,
+        "Behest cannot issue a token at the moment.",
+        Retry::After(retry_after),
+    )
+}
+
+const fn user_busy(retry_after: Duration) -> Verdict {
+    verdict(
+        StatusCode::TOO_MANY_REQUESTS,
+        Code::UserBusy,
+        "This user has too many requests under way.",
+        Retry::After(retry_after),
+    )
+}
+
+const fn body_too_large() -> Verdict {
+    verdict(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        Code::BodyTooLarge,
+        "The request's body is too large.",
+        Retry::Never,
+    )
+}
+
+const fn overloaded() -> Verdict {
+    verdict(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Code::Overloaded,
+        "The gateway has too much under way.",
+        Retry::After(Duration::from_secs(1)),
+    )
+}
+
+/// The error body, in a shape that OpenAI's SDKs and Behest's clients both read.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    error: ErrorDetail<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorDetail<'a> {
+    message: &'a str,
+    r#type: &'a str,
+    param: Option<&'a str>,
+    code: &'a str,
+    request_id: &'a str,
+}
+
+/// The JSON of an error, for a body or for an event in a stream.
+#[must_use]
+pub fn error_json(status: StatusCode, code: Code, message: &str, request_id: &str) -> Vec<u8> {
+    let error = ErrorDetail {
+        message,
+        r#type: error_type(status),
+        param: None,
+        code: code.label(),
+        request_id,
+    };
+    serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()
+}
+
+/// The word that OpenAI's API has for a status.
+fn error_type(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 | 405 => "not_found_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
+/// The response to a failed request.
+#[must_use]
+pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Response<Bytes> {
+    let Verdict {
+        status,
+        code,
+        message,
+        retry,
+    } = *verdict;
+    let body = error_json(status, code, message, request_id);
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_GATEWAY_ERROR, HeaderValue::from_static(code.label()));
+    advise(headers, retry);
+    if let GatewayError::Admission(AdmissionError::Route(RouteError::Method { allow })) = error
+        && let Ok(allow) = HeaderValue::from_str(allow)
+    {
+        headers.insert(ALLOW, allow);
+    }
+    response
+}
+
+fn advise(headers: &mut HeaderMap, retry: Retry) {
+    match retry {
+        Retry::Never => {
+            headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
+        Retry::After(wait) => {
+            // Whole seconds, rounded up: RFC 9110 section 10.2.3.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(X_SHOULD_RETRY, HeaderValue::from_static("true"));
+        }
+        Retry::Default => {}
+    }
+}
+
+/// An error and its sources in one line, for the log.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,334 @@
+//! The answer's body on its way to the caller: [`ObservedBody`].
+//!
+//! Every frame passes as it comes. The record of the request ends with it. What breaks upstream
+//! breaks here: an event stream that stands at an event's boundary first says why
+//! (`data: {"error":…}`), and then, as every other body, fails; it never ends as if it were whole.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use crate::admission::limits::Slot;
+use crate::client::ResponseBody;
+use crate::error::{self, Code};
+use crate::telemetry::access_log::Record;
+
+/// An answer's body, with everything that must last as long as it.
+pub struct ObservedBody {
+    source: Source,
+    record: Record,
+}
+
+enum Source {
+    /// The gateway's own answer.
+    Own(Full<Bytes>),
+    /// Behest's.
+    Upstream(Box<Relay>),
+}
+
+/// A body that is passed on from upstream.
+pub struct Relay {
+    body: ResponseBody,
+    state: State,
+    events: Option<EventBoundary>,
+    idle_timeout: Duration,
+    /// Cancelled when the time for live streams is over.
+    cut: CancellationToken,
+    /// Made at upstream's first silence: most short answers have none.
+    patience: Option<Pin<Box<Patience>>>,
+    silent: bool,
+    _slot: Slot,
+}
+
+pin_project_lite::pin_project! {
+    /// How long a silent upstream is waited for.
+    struct Patience {
+        #[pin]
+        idle: Sleep,
+        #[pin]
+        cut: WaitForCancellationFutureOwned,
+    }
+}
+
+enum State {
+    Passing,
+    /// The error event is out; one more poll lets hyper flush it.
+    Flushing(Broken),
+    Failing(Broken),
+    Ended,
+}
+
+/// Why a body that had begun did not reach its end. Its text is what an event stream's last event says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Behest broke off.
+    #[error("Behest broke off in the middle of the answer.")]
+    Cut,
+    /// Behest sent nothing for longer than the idle timeout.
+    #[error("Behest sent nothing for longer than upstream.idle_timeout.")]
+    Idle,
+    /// The gateway is shutting down and its drain limit has passed.
+    #[error("The gateway is restarting: send the request again.")]
+    Drained,
+}
+
+impl Broken {
+    fn code(self) -> Code {
+        match self {
+            Self::Cut => Code::UpstreamCut,
+            Self::Idle => Code::UpstreamIdle,
+            Self::Drained => Code::Drained,
+        }
+    }
+}
+
+impl Relay {
+    /// Passes on `body`; `is_event_stream` lets it speak before it breaks.
+    #[must_use]
+    pub fn new(
+        body: ResponseBody,
+        is_event_stream: bool,
+        idle_timeout: Duration,
+        cut: CancellationToken,
+        slot: Slot,
+    ) -> Self {
+        Self {
+            body,
+            state: State::Passing,
+            events: is_event_stream.then(EventBoundary::default),
+            idle_timeout,
+            cut,
+            patience: None,
+            silent: false,
+            _slot: slot,
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        record: &mut Record,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.state {
+            State::Passing => {}
+            State::Flushing(broken) => {
+                self.state = State::Failing(broken);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            State::Failing(broken) => {
+                self.state = State::Ended;
+                return Poll::Ready(Some(Err(broken)));
+            }
+            State::Ended => return Poll::Ready(None),
+        }
+        let broken = match self.poll_upstream(cx) {
+            Poll::Ready(Some(Ok(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+            Poll::Ready(None) => {
+                self.state = State::Ended;
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                record.reason = Some(error.to_string());
+                Broken::Cut
+            }
+            Poll::Pending => ready!(self.poll_patience(cx)),
+        };
+        record.code = broken.code();
+        Poll::Ready(Some(match self.last_words(broken, record) {
+            Some(event) => {
+                self.state = State::Flushing(broken);
+                Ok(Frame::data(event))
+            }
+            None => {
+                self.state = State::Ended;
+                Err(broken)
+            }
+        }))
+    }
+
+    /// The next data from upstream; trailers are dropped.
+    fn poll_upstream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+        loop {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => {
+                    let Ok(data) = frame.into_data() else {
+                        continue;
+                    };
+                    self.silent = false;
+                    if let Some(events) = &mut self.events {
+                        events.advance(&data);
+                    }
+                    return Poll::Ready(Some(Ok(data)));
+                }
+            }
+        }
+    }
+
+    /// While upstream is silent: until when?
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+        let timeout = self.idle_timeout;
+        let patience = self.patience.get_or_insert_with(|| {
+            Box::pin(Patience {
+                idle: tokio::time::sleep(timeout),
+                cut: self.cut.clone().cancelled_owned(),
+            })
+        });
+        let mut patience = patience.as_mut().project();
+        if patience.cut.poll(cx).is_ready() {
+            return Poll::Ready(Broken::Drained);
+        }
+        if !self.silent {
+            self.silent = true;
+            patience.idle.as_mut().reset(Instant::now() + timeout);
+        }
+        patience.idle.poll(cx).map(|()| Broken::Idle)
+    }
+
+    /// An event that says why the stream breaks, where one can begin.
+    fn last_words(&self, broken: Broken, record: &Record) -> Option<Bytes> {
+        if !self.events.as_ref()?.is_at_boundary() {
+            return None;
+        }
+        let request_id = record.request_id().to_str().unwrap_or_default();
+        let mut event = b"data: ".to_vec();
+        event.extend(error::error_json(
+            StatusCode::BAD_GATEWAY,
+            broken.code(),
+            &broken.to_string(),
+            request_id,
+        ));
+        event.extend_from_slice(b"\n\n");
+        Some(event.into())
+    }
+}
+
+impl ObservedBody {
+    /// The gateway's own answer.
+    #[must_use]
+    pub fn own(body: Bytes, record: Record) -> Self {
+        Self {
+            source: Source::Own(Full::new(body)),
+            record,
+        }
+    }
+
+    /// Behest's answer.
+    #[must_use]
+    pub fn upstream(relay: Relay, record: Record) -> Self {
+        Self {
+            source: Source::Upstream(Box::new(relay)),
+            record,
+        }
+    }
+}
+
+impl Body for ObservedBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Self { source, record } = &mut *self;
+        let frame = ready!(match source {
+            Source::Own(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never: std::convert::Infallible| match never {}),
+            Source::Upstream(relay) => relay.poll(cx, record),
+        });
+        match &frame {
+            Some(Ok(frame)) => record.passed(frame.data_ref().map_or(0, Bytes::len)),
+            Some(Err(_)) | None => record.end(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(body) => body.is_end_stream(),
+            Source::Upstream(relay) => {
+                matches!(relay.state, State::Passing) && relay.body.is_end_stream()
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(body) => body.size_hint(),
+            Source::Upstream(relay) => relay.body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ObservedBody {
+    fn drop(&mut self) {
+        // A body of known length is not polled past its last byte, an empty one not at all.
+        let whole = match &self.source {
+            Source::Own(_) => true,
+            Source::Upstream(relay) => relay.body.is_end_stream(),
+        };
+        if whole {
+            self.record.end();
+        }
+    }
+}
+
+/// Whether an event stream stands between two events: at its start, or after a blank line.
+#[derive(Default)]
+struct EventBoundary {
+    /// The last bytes, newest last; `\r\n\r\n` is the longest blank line.
+    tail: [u8; 4],
+    seen: bool,
+}
+
+impl EventBoundary {
+    fn advance(&mut self, data: &[u8]) {
+        for &byte in data.get(data.len().saturating_sub(4)..).unwrap_or_default() {
+            self.tail.rotate_left(1);
+            self.tail[3] = byte;
+            self.seen = true;
+        }
+    }
+
+    fn is_at_boundary(&self) -> bool {
+        !self.seen
+            || self.tail.ends_with(b"\n\n")
+            || self.tail.ends_with(b"\r\r")
+            || self.tail == *b"\r\n\r\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_ends_at_a_blank_line_however_it_is_cut_into_frames() {
+        let at_boundary = |frames: &[&str]| {
+            let mut events = EventBoundary::default();
+            for frame in frames {
+                events.advance(frame.as_bytes());
+            }
+            events.is_at_boundary()
+        };
+        assert!(at_boundary(&[]));
+        assert!(at_boundary(&["data: x\n\n"]));
+        assert!(at_boundary(&["data: x\n", "\n"]));
+        assert!(at_boundary(&["data: x\r\n", "\r", "\n"]));
+        assert!(at_boundary(&["data: x\r\r"]));
+        assert!(!at_boundary(&["data: x\n"]));
+        assert!(!at_boundary(&["data: x\n\n", "d"]));
+        assert!(!at_boundary(&["data: x\n\r\n\r"]));
+    }
+}

@@ -1,0 +1,330 @@
+//! Which headers pass, in both directions, by allow-list.
+//!
+//! Both directions are built from empty: cookies, `Authorization`, identity headers and hop-by-hop
+//! headers have no way through, whatever they are called this year (CVE-2025-64484 came in through an
+//! underscore, CVE-2024-45410 through `Connection`).
+
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION,
+    CONTENT_ENCODING, CONTENT_TYPE, COOKIE, DATE, HOST, RETRY_AFTER, SET_COOKIE, USER_AGENT,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, response};
+
+use crate::token::AccessToken;
+
+/// The session id that Behest keeps memory under; always set here, never taken from a caller.
+pub const X_SESSION_ID: HeaderName = HeaderName::from_static("x-session-id");
+/// Names one request in every log.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The gateway's own name for the request.
+pub const X_GATEWAY_REQUEST_ID: HeaderName = HeaderName::from_static("x-gateway-request-id");
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-type-options");
+
+/// A longer `User-Agent` is dropped, bytes.
+const MAX_USER_AGENT: usize = 512;
+
+/// The allow-lists, with what configuration adds to them (`[routes]`).
+#[derive(Clone, Debug, Default)]
+pub struct HeaderPolicy {
+    /// Passed to Behest beside the built-in list.
+    pub request: Vec<HeaderName>,
+    /// Passed to the caller beside the built-in list.
+    pub response: Vec<HeaderName>,
+}
+
+/// Names that the gateway owns: no configuration can let one of them pass.
+const OWNED: [&str; 26] = [
+    "host",
+    "cookie",
+    "set-cookie",
+    "set-cookie2",
+    "authorization",
+    "proxy-authorization",
+    "x-session-id",
+    "x-request-id",
+    "x-gateway-request-id",
+    "x-gateway-error",
+    "x-tenant-id",
+    "x-project-id",
+    "x-end-user-id",
+    "x-role",
+    "x-tier",
+    "x-admin-secret",
+    "connection",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "accept-encoding",
+    "location",
+    "www-authenticate",
+];
+
+impl HeaderPolicy {
+    /// Whether `name` is one that the gateway owns, hop-by-hop, or has a character by which another
+    /// server could take it for one (`_`, `.`).
+    #[must_use]
+    pub fn is_owned(name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        OWNED.contains(&name.as_str())
+            || name.contains(['_', '.'])
+            || name.starts_with("x-forwarded-")
+            || name.starts_with("x-accel-")
+            || name.starts_with("access-control-")
+            || name.starts_with("proxy-")
+    }
+
+    /// The headers of the request to Behest, but for the token: from the caller's, by allow-list.
+    #[must_use]
+    pub fn rewrite_request(
+        &self,
+        incoming: &HeaderMap,
+        host: &HeaderValue,
+        request_id: &HeaderValue,
+    ) -> HeaderMap {
+        let nominated = Nominated::of(incoming);
+        let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
+        for (name, value) in incoming {
+            if self.passes_up(name, value) && !nominated.contains(name) {
+                outgoing.append(name.clone(), value.clone());
+            }
+        }
+        outgoing.insert(HOST, host.clone());
+        outgoing.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        outgoing.insert(X_REQUEST_ID, request_id.clone());
+        outgoing
+    }
+
+    /// The headers of the answer to the caller: from Behest's, by allow-list.
+    #[must_use]
+    pub fn rewrite_response(&self, head: &response::Parts, request_id: &HeaderValue) -> HeaderMap {
+        let incoming = &head.headers;
+        let nominated = Nominated::of(incoming);
+        let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
+        for (name, value) in incoming {
+            if self.passes_down(name) && !nominated.contains(name) {
+                outgoing.append(name.clone(), value.clone());
+            }
+        }
+        finish_response(&mut outgoing, request_id);
+        outgoing
+    }
+
+    fn passes_up(&self, name: &HeaderName, value: &HeaderValue) -> bool {
+        match *name {
+            ACCEPT | ACCEPT_LANGUAGE | CONTENT_TYPE => true,
+            USER_AGENT => value.len() <= MAX_USER_AGENT,
+            COOKIE | AUTHORIZATION | HOST => false,
+            _ => {
+                let text = name.as_str();
+                (text.starts_with("x-stainless-") && !text.contains(['_', '.']))
+                    || matches!(
+                        text,
+                        "traceparent"
+                            | "tracestate"
+                            | "x-thread-id"
+                            | "idempotency-key"
+                            | "openai-beta"
+                    )
+                    || self.request.contains(name)
+            }
+        }
+    }
+
+    fn passes_down(&self, name: &HeaderName) -> bool {
+        match *name {
+            CONTENT_TYPE | CONTENT_ENCODING | DATE | RETRY_AFTER => true,
+            SET_COOKIE => false,
+            _ => {
+                let text = name.as_str();
+                matches!(
+                    text,
+                    "x-request-id" | "x-trace-id" | "x-should-retry" | "retry-after-ms"
+                ) || ((text.starts_with("x-ratelimit-") || text.starts_with("openai-"))
+                    && !text.contains(['_', '.']))
+                    || self.response.contains(name)
+            }
+        }
+    }
+}
+
+/// Attaches a user's token: the last thing that happens to a request's headers.
+pub(super) fn attach_token(headers: &mut HeaderMap, token: &AccessToken) {
+    headers.insert(AUTHORIZATION, token.authorization.clone());
+    match &token.session_id {
+        Some(session_id) => headers.insert(X_SESSION_ID, session_id.clone()),
+        None => headers.remove(X_SESSION_ID),
+    };
+}
+
+/// What every API answer carries, the gateway's own errors included.
+pub fn finish_response(headers: &mut HeaderMap, request_id: &HeaderValue) {
+    let cache_control = if is_event_stream(headers) {
+        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+        "no-store, no-transform"
+    } else {
+        "no-store"
+    };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_control));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_GATEWAY_REQUEST_ID, request_id.clone());
+    if !headers.contains_key(X_REQUEST_ID) {
+        headers.insert(X_REQUEST_ID, request_id.clone());
+    }
+}
+
+/// Whether the headers announce `text/event-stream`.
+#[must_use]
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    const MEDIA_TYPE: &[u8] = b"text/event-stream";
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        value
+            .as_bytes()
+            .get(..MEDIA_TYPE.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(MEDIA_TYPE))
+    })
+}
+
+/// The names in every `Connection` line: hop-by-hop by the sender's own word (RFC 9110 section 7.6.1).
+struct Nominated<'a>(&'a HeaderMap);
+
+impl<'a> Nominated<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        Self(headers)
+    }
+
+    fn contains(&self, name: &HeaderName) -> bool {
+        self.0
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+
+    fn map(headers: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        map
+    }
+
+    fn up(headers: &[(&str, &str)]) -> HeaderMap {
+        let host = HeaderValue::from_static("demo.behest.app");
+        HeaderPolicy::default().rewrite_request(&map(headers), &host, &"r1".parse().unwrap())
+    }
+
+    #[test]
+    fn nothing_about_identity_goes_up_from_a_caller() {
+        let sent = up(&[
+            ("cookie", "a=b"),
+            ("authorization", "Bearer mine"),
+            ("x-session-id", "theirs"),
+            ("x-end-user-id", "admin"),
+            ("x-tier", "max"),
+            ("x_session_id", "theirs"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-stainless_x", "1"),
+            ("upgrade", "websocket"),
+            ("accept-encoding", "gzip"),
+            ("x-request-id", "theirs"),
+            ("host", "evil"),
+        ]);
+        let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept-encoding", "host", "x-request-id"]);
+        assert_eq!(sent["host"], "demo.behest.app");
+        assert_eq!(sent["accept-encoding"], "identity");
+        assert_eq!(sent["x-request-id"], "r1");
+    }
+
+    #[test]
+    fn what_the_openai_sdk_sends_goes_up() {
+        let given = [
+            ("accept", "application/json"),
+            ("content-type", "application/json"),
+            ("user-agent", "OpenAI/JS 6"),
+            ("x-stainless-lang", "js"),
+            ("traceparent", "00-1-2-01"),
+            ("x-thread-id", "t1"),
+            ("idempotency-key", "k"),
+            ("openai-beta", "x"),
+        ];
+        let sent = up(&given);
+        for (name, value) in given {
+            assert_eq!(sent[name], value);
+        }
+    }
+
+    #[test]
+    fn names_in_any_connection_line_stay_behind() {
+        let sent = up(&[
+            ("connection", "keep-alive"),
+            ("connection", "close, X-Thread-Id"),
+            ("x-thread-id", "t1"),
+        ]);
+        assert!(!sent.contains_key("x-thread-id"));
+        assert!(!sent.contains_key("connection"));
+    }
+
+    #[test]
+    fn answers_lose_cookies_redirects_and_server_details() {
+        let mut head = Response::new(()).into_parts().0;
+        head.headers = map(&[
+            ("set-cookie", "a=b"),
+            ("location", "/x"),
+            ("server", "s"),
+            ("access-control-allow-origin", "*"),
+            ("x-accel-redirect", "/x"),
+            ("alt-svc", "h3"),
+            ("x-trace-id", "t"),
+            ("x-request-id", "behests"),
+            ("x-ratelimit-remaining-requests", "1"),
+            ("content-type", "text/event-stream; charset=utf-8"),
+        ]);
+        let sent = HeaderPolicy::default().rewrite_response(&head, &"r1".parse().unwrap());
+        let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "cache-control",
+                "content-type",
+                "x-accel-buffering",
+                "x-content-type-options",
+                "x-gateway-request-id",
+                "x-ratelimit-remaining-requests",
+                "x-request-id",
+                "x-trace-id"
+            ]
+        );
+        assert_eq!(sent["cache-control"], "no-store, no-transform");
+        assert_eq!(sent["x-request-id"], "behests");
+    }
+
+    #[test]
+    fn owned_names_cannot_be_configured_to_pass() {
+        for name in [
+            "Cookie",
+            "X-Tier",
+            "x_tier",
+            "X-Forwarded-For",
+            "Connection",
+            "x.session.id",
+        ] {
+            assert!(HeaderPolicy::is_owned(name), "{name}");
+        }
+        assert!(!HeaderPolicy::is_owned("x-app-version"));
+    }
+}

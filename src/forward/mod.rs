@@ -1,0 +1,37 @@
+//! From an admitted request to Behest and back: rewrite, send, stream.
+
+pub mod body;
+pub mod headers;
+mod outgoing;
+pub mod request_body;
+pub mod upstream;
+
+pub use outgoing::{Outgoing, Rewrite};
+
+use crate::client::ClientError;
+
+/// Why a request was not answered by Behest.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// The call itself failed.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// An answer that must not be passed on.
+    #[error("unusable answer: {0}")]
+    Answer(&'static str),
+    /// The token was refused, and a new one was too (or was refused moments ago).
+    #[error("Behest refuses the token that it issued")]
+    TokenRejected,
+    /// The token was refused and a new one is being minted, but the body is gone.
+    #[error("the token was renewed, but the request's body cannot be sent again")]
+    TokenRenewed,
+    /// The request's body grew past the limit while it was passed on.
+    #[error("body over limits.max_body ({0} bytes)")]
+    BodyTooLarge(u64),
+    /// The query has bytes that no request target can carry.
+    #[error("the query cannot be passed on")]
+    Target,
+    /// The request's body broke off or its framing is wrong.
+    #[error("the request's body broke off")]
+    BodyBroken,
+}

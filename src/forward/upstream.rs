@@ -1,0 +1,74 @@
+//! Sends a request to Behest, and decides which answers may be passed on.
+
+use http::{Request, Response, StatusCode};
+
+use super::ForwardError;
+use crate::client::{Client, ClientError, ResponseBody, SendBody, SendBodyError};
+
+/// Behest's data plane.
+pub struct Upstream {
+    client: Client,
+}
+
+/// What came back.
+pub enum Answer {
+    /// To be passed on.
+    Passed(Response<ResponseBody>),
+    /// Behest refuses the token; the answer is never passed on, for it would sign the user out.
+    Unauthorized,
+}
+
+impl Upstream {
+    /// The data plane behind `client`.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The `Host` that requests carry.
+    #[must_use]
+    pub fn host(&self) -> &http::HeaderValue {
+        self.client.host()
+    }
+
+    /// Sends `request` once; `max_body` is what its body was counted against.
+    ///
+    /// # Errors
+    /// No answer, or one that must not be passed on: 101 and other 1xx, and redirects.
+    pub async fn send(
+        &self,
+        request: Request<SendBody>,
+        max_body: u64,
+    ) -> Result<Answer, ForwardError> {
+        let response =
+            self.client.send(request).await.map_err(|error| {
+                body_fault(&error, max_body).unwrap_or(ForwardError::Client(error))
+            })?;
+        let status = response.status();
+        if status == StatusCode::UNAUTHORIZED {
+            return Ok(Answer::Unauthorized);
+        }
+        if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+            return Err(ForwardError::Answer("a redirect"));
+        }
+        if status.is_informational() {
+            return Err(ForwardError::Answer("a switch of protocols"));
+        }
+        Ok(Answer::Passed(response))
+    }
+}
+
+/// The fault in the request's own body, where that is why the call failed.
+fn body_fault(error: &ClientError, max_body: u64) -> Option<ForwardError> {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(fault) = cause.downcast_ref::<SendBodyError>() {
+            return Some(match fault {
+                SendBodyError::TooLarge => ForwardError::BodyTooLarge(max_body),
+                SendBodyError::Broken => ForwardError::BodyBroken,
+            });
+        }
+        source = cause.source();
+    }
+    None
+}

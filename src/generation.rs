@@ -1,0 +1,255 @@
+//! One configuration made ready to serve, and what outlives it.
+//!
+//! A [`Generation`] is immutable and is replaced whole. Live streams keep the one they began with.
+
+use std::sync::Arc;
+
+use aws_lc_rs::hmac;
+use http::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::admission::cross_origin::CrossOrigin;
+use crate::admission::limits::{InFlight, Limits};
+use crate::admission::routes::RouteTable;
+use crate::client::{Client, ClientConfig, Connector, OriginError};
+use crate::clock::Clock;
+use crate::config::{Config, UpstreamConfig};
+use crate::error::Code;
+use crate::forward::Rewrite;
+use crate::forward::headers::HeaderPolicy;
+use crate::forward::upstream::Upstream;
+use crate::gateway::Gateway;
+use crate::secret::Secret;
+use crate::session::{ProviderKind, SessionAuthenticator};
+use crate::telemetry::access_log::{AccessLog, UNMATCHED};
+use crate::telemetry::metrics::{LabelSets, Metrics};
+use crate::tls::{self, TlsError};
+use crate::token::{KeyError, TokenCache, TokenMinter};
+
+/// What all generations of one process share.
+#[derive(Clone)]
+pub struct Process {
+    /// The time.
+    pub clock: Clock,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Requests in flight by user.
+    pub in_flight: Arc<InFlight>,
+    /// Cancelled when live streams must end.
+    pub cut: CancellationToken,
+}
+
+impl Process {
+    /// A process at its start.
+    ///
+    /// # Errors
+    /// Never in a build whose tests pass: two metrics of one name.
+    pub fn new(clock: Clock) -> Result<Self, BuildError> {
+        let routes: Vec<_> = RouteTable::labels().chain([UNMATCHED]).collect();
+        let providers: Vec<_> = ProviderKind::ALL
+            .iter()
+            .map(|kind| kind.label())
+            .chain(["none"])
+            .collect();
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.label()).collect();
+        let metrics = Metrics::new(&LabelSets {
+            routes: &routes,
+            codes: &codes,
+            providers: &providers,
+            session_outcomes: &codes,
+        })?;
+        Ok(Self {
+            clock,
+            metrics: Arc::new(metrics),
+            in_flight: Arc::default(),
+            cut: CancellationToken::new(),
+        })
+    }
+}
+
+/// Why a checked configuration still cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file could not be read.
+    #[error("{path} cannot be read")]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Certificates or keys.
+    #[error("{key}: {source}")]
+    Tls {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong.
+        #[source]
+        source: TlsError,
+    },
+    /// Behest's address, or the proxy on the way to it.
+    #[error("upstream.base_url (BEHEST_BASE_URL): {0}")]
+    Origin(#[from] OriginError),
+    /// The Behest key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The metrics.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// One configuration, ready to serve.
+pub struct Generation {
+    /// What it was made from.
+    pub config: Config,
+    /// Answers requests.
+    pub gateway: Arc<Gateway>,
+    /// For TLS handshakes, where the listener has TLS.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Generation {
+    /// Builds `config` whole; tokens of `previous` are kept unless they would now be minted
+    /// otherwise.
+    ///
+    /// # Errors
+    /// Files, certificates or keys that cannot be used.
+    pub fn build(
+        config: Config,
+        process: &Process,
+        previous: Option<&Self>,
+    ) -> Result<Self, BuildError> {
+        let client = client(&config.upstream, config.server.workers)?;
+        let minter = TokenMinter::new(&config.mint, Arc::new(client.clone()))?;
+        let tokens = TokenCache::new(
+            &config.cache,
+            &config.mint,
+            minter,
+            process.clock.clone(),
+            Arc::clone(&process.metrics),
+        );
+        if let Some(previous) = previous
+            && previous.config.mint.issues_same_tokens(&config.mint)
+            && previous.config.upstream.base_url == config.upstream.base_url
+        {
+            tokens.adopt(&previous.gateway.tokens);
+        }
+        let upstream = Upstream::new(client);
+        let gateway = Gateway {
+            clock: process.clock.clone(),
+            admission: Admission::new(
+                RouteTable::new(
+                    &config
+                        .routes
+                        .extra
+                        .iter()
+                        .filter_map(|r| format!("{} {}", r.method, r.path).parse().ok())
+                        .collect::<Vec<_>>(),
+                ),
+                CrossOrigin::new(crate::admission::cross_origin::CrossOriginConfig {
+                    public_origins: config.cross_origin.public_origins.clone(),
+                    allowed_origins: config.cross_origin.allowed_origins.clone(),
+                    require_proof: config.cross_origin.require_proof,
+                }),
+                Limits::new(
+                    crate::admission::limits::LimitsConfig {
+                        max_head: config.limits.max_head,
+                        max_headers: config.limits.max_headers,
+                        max_uri: config.limits.max_uri,
+                        max_body: config.limits.max_body as u64,
+                        requests_per_user: config.limits.requests_per_user,
+                    },
+                    Arc::clone(&process.in_flight),
+                ),
+            ),
+            sessions: SessionAuthenticator::new(&config.session),
+            tokens,
+            rewrite: Rewrite {
+                policy: HeaderPolicy {
+                    request: config.routes.request_headers.clone(),
+                    response: config.routes.response_headers.clone(),
+                },
+                host: upstream.host().clone(),
+                hold: config.upstream.hold_body,
+                max_body: config.limits.max_body as u64,
+            },
+            upstream,
+            idle_timeout: config.upstream.idle_timeout,
+            access_log: access_log(&config, &process.metrics),
+            cut: process.cut.clone(),
+        };
+        Ok(Self {
+            tls: listener_tls(&config)?,
+            gateway: Arc::new(gateway),
+            config,
+        })
+    }
+}
+
+fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
+    let mut roots = Vec::new();
+    for file in [&upstream.ca_file, &upstream.ssl_cert_file]
+        .into_iter()
+        .flatten()
+    {
+        roots.push(read(file)?);
+    }
+    let tls = tls::client_config(&roots).map_err(|source| BuildError::Tls {
+        key: "upstream.ca_file",
+        source,
+    })?;
+    let mut proxies = Matcher::builder();
+    if let Some(proxy) = &upstream.proxy {
+        proxies = proxies.https(String::from_utf8_lossy(proxy.expose()).into_owned());
+    }
+    if let Some(except) = &upstream.no_proxy {
+        proxies = proxies.no(except.clone());
+    }
+    let origin =
+        Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
+    let connector = Connector::new(&origin, &tls, &proxies.build())?;
+    Ok(Client::new(
+        connector,
+        ClientConfig {
+            connect_timeout: upstream.connect_timeout,
+            first_byte_timeout: upstream.first_byte_timeout,
+            pool_idle_timeout: upstream.pool_idle_timeout,
+            pool_max_age: upstream.pool_max_age,
+            workers,
+        },
+    ))
+}
+
+fn access_log(config: &Config, metrics: &Arc<Metrics>) -> Arc<AccessLog> {
+    let key = match &config.telemetry.user_hash_key {
+        Some(key) => key.clone(),
+        None => {
+            // Stable over restarts and the same on every replica, and it does not tell the Behest key.
+            let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
+            Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
+        }
+    };
+    AccessLog::new(Arc::clone(metrics), &key, config.telemetry.access_log)
+}
+
+fn listener_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, BuildError> {
+    let Some(files) = &config.server.tls else {
+        return Ok(None);
+    };
+    let (certificate, key) = (read(&files.cert_file)?, read(&files.key_file)?);
+    let tls = tls::server_config(&certificate, &key).map_err(|source| BuildError::Tls {
+        key: "server.tls",
+        source,
+    })?;
+    Ok(Some(tls))
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, BuildError> {
+    std::fs::read(path).map_err(|source| BuildError::File {
+        path: path.display().to_string(),
+        source,
+    })
+}

@@ -1,0 +1,221 @@
+//! One downstream connection: TLS, the choice of protocol, and its end.
+//!
+//! HTTP/2 by ALPN on TLS, by prior knowledge in plaintext; HTTP/1.1 otherwise. Every request is
+//! answered by the gateway that is current when it begins.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::io::{Patient, RequestGuard, Requests};
+use super::{Active, Shutdown};
+use crate::config::Config;
+use crate::forward::body::{Broken, ObservedBody};
+
+/// What a connection is given, as it was configured when the connection began.
+#[derive(Clone, Copy)]
+struct ConnectionConfig {
+    head_timeout: Duration,
+    idle_timeout: Duration,
+    write_stall_timeout: Duration,
+    h2_max_streams: u32,
+    max_head: usize,
+    max_headers: usize,
+}
+
+impl ConnectionConfig {
+    fn of(config: &Config) -> Self {
+        Self {
+            head_timeout: config.server.head_timeout,
+            idle_timeout: config.server.idle_timeout,
+            write_stall_timeout: config.server.write_stall_timeout,
+            h2_max_streams: config.server.h2_max_streams,
+            max_head: config.limits.max_head,
+            max_headers: config.limits.max_headers,
+        }
+    }
+}
+
+/// What every HTTP/2 connection begins with (RFC 9113 section 3.4); its first bytes begin no HTTP/1.1
+/// request.
+const H2_PREFACE_START: &[u8] = b"PRI ";
+
+/// Serves `socket` until it ends, or until it has finished what it was doing at shutdown.
+pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shutdown) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY");
+    }
+    let generation = active.load();
+    let config = ConnectionConfig::of(&generation.config);
+    match generation.tls.clone() {
+        None => {
+            let sniffed = tokio::time::timeout(config.head_timeout, starts_http2(&socket)).await;
+            let Ok(Ok(is_http2)) = sniffed else { return };
+            converse(socket, is_http2, active, config, shutdown).await;
+        }
+        Some(tls) => {
+            let handshake = TlsAcceptor::from(tls).accept(socket);
+            match tokio::time::timeout(config.head_timeout, handshake).await {
+                Err(_) => tracing::debug!("TLS handshake took too long"),
+                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
+                Ok(Ok(socket)) => {
+                    let is_http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
+                    converse(socket, is_http2, active, config, shutdown).await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the first bytes are those of HTTP/2; they stay unread.
+async fn starts_http2(socket: &TcpStream) -> std::io::Result<bool> {
+    let mut start = [0; H2_PREFACE_START.len()];
+    loop {
+        let seen = socket.peek(&mut start).await?;
+        let seen = start.get(..seen).unwrap_or_default();
+        if seen.is_empty() || !H2_PREFACE_START.starts_with(seen) {
+            return Ok(false);
+        }
+        if seen.len() == H2_PREFACE_START.len() {
+            return Ok(true);
+        }
+        // A peek that found too little returns at once the next time too.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn converse<S>(
+    socket: S,
+    is_http2: bool,
+    active: Arc<Active>,
+    config: ConnectionConfig,
+    shutdown: Shutdown,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let requests = Requests::default();
+    let head_timeout = (!is_http2).then_some(config.head_timeout);
+    let socket = Patient::new(
+        socket,
+        requests.clone(),
+        head_timeout,
+        config.write_stall_timeout,
+    );
+    let socket = TokioIo::new(socket);
+    let counted = requests.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let active = Arc::clone(&active);
+        let guard = counted.begin();
+        async move {
+            let gateway = Arc::clone(&active.load().gateway);
+            let response = gateway.handle(request).await;
+            Ok::<_, Infallible>(response.map(|body| GuardedBody {
+                body,
+                _guard: guard,
+            }))
+        }
+    });
+    let ended = if is_http2 {
+        let connection = h2_builder(config).serve_connection(socket, service);
+        let mut connection = pin!(connection);
+        let idle = idle(&requests, config.idle_timeout);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = async { tokio::select! { () = shutdown.closing() => {}, () = idle => {} } } => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    } else {
+        let connection = h1_builder(config).serve_connection(socket, service);
+        let mut connection = pin!(connection);
+        tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = shutdown.closing() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// hyper's limits are twice the gateway's, so that an ordinary excess gets the gateway's own answer.
+fn h1_builder(config: ConnectionConfig) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.idle_timeout)
+        .max_headers(config.max_headers * 2)
+        .max_header_size(config.max_head * 2)
+        .max_buf_size((config.max_head * 2).max(64 * 1024))
+        .keep_alive(true);
+    builder
+}
+
+fn h2_builder(config: ConnectionConfig) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.h2_max_streams)
+        .max_header_list_size(u32::try_from(config.max_head * 2).unwrap_or(u32::MAX))
+        .max_local_error_reset_streams(64)
+        .max_send_buf_size(64 * 1024)
+        .keep_alive_interval(config.idle_timeout)
+        .keep_alive_timeout(config.head_timeout);
+    builder
+}
+
+/// Returns once the connection had no request under way at two looks, `timeout` apart, in a row.
+async fn idle(requests: &Requests, timeout: Duration) {
+    let mut was_idle = false;
+    loop {
+        tokio::time::sleep(timeout / 2).await;
+        let is_idle = requests.is_idle();
+        if is_idle && was_idle {
+            return;
+        }
+        was_idle = is_idle;
+    }
+}
+
+/// An answer's body that keeps its request counted.
+struct GuardedBody {
+    body: ObservedBody,
+    _guard: RequestGuard,
+}
+
+impl Body for GuardedBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

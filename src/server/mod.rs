@@ -1,0 +1,272 @@
+//! The listeners, the workers, and the end: accept, deal, drain.
+//!
+//! One thread accepts and deals each connection to the worker with the fewest (with `SO_REUSEPORT`
+//! the kernel deals by hash, and a second process could share the port unseen). A worker is a thread
+//! with a runtime of its own. Health, metrics, rotation and the drain run on the accepting thread.
+
+mod admin;
+mod connection;
+mod io;
+mod rotation;
+mod workers;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener as AsyncListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{ConfigProblems, Loaded};
+use crate::generation::{BuildError, Generation, Process};
+use rotation::Rotation;
+use workers::Workers;
+
+/// The generation that new requests are answered by.
+pub type Active = ArcSwap<Generation>;
+
+/// Loads the configuration anew, for rotation.
+pub type Reload = Box<dyn Fn() -> Result<Loaded, ConfigProblems> + Send>;
+
+/// After the drain limit, live streams get this long to say that they are cut.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Expired tokens are swept this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot serve.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An address cannot be listened on.
+    #[error(
+        "{key} = \"{address}\" cannot be listened on ({source}); set {variable} to another address"
+    )]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its variable.
+        variable: &'static str,
+        /// Its value.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A thread or its runtime.
+    #[error("a worker cannot start: {0}")]
+    Worker(#[from] std::io::Error),
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    shutdown: Shutdown,
+    reload: Arc<tokio::sync::Notify>,
+    control: JoinHandle<()>,
+}
+
+/// How far the end has come; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Shutdown {
+    requested: CancellationToken,
+    closing: CancellationToken,
+    is_ready: Arc<AtomicBool>,
+}
+
+impl Shutdown {
+    /// Returns when connections must finish what they are doing.
+    async fn closing(&self) {
+        self.closing.cancelled().await;
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed) && !self.requested.is_cancelled()
+    }
+}
+
+impl Server {
+    /// Listens, starts the workers and serves `loaded`; `reload` is asked for its successors.
+    ///
+    /// # Errors
+    /// Files, keys, addresses or threads that cannot be used.
+    pub fn start(loaded: Loaded, process: Process, reload: Reload) -> Result<Self, StartError> {
+        let Loaded {
+            config,
+            watched_files,
+            ..
+        } = loaded;
+        let (settings, admin) = (config.server.clone(), config.admin.clone());
+        let generation = Generation::build(config, &process, None)?;
+        let listener = listen("server.listen", "GATEWAY_LISTEN", settings.listen)?;
+        let admin_listener = listen("admin.listen", "GATEWAY_ADMIN_LISTEN", admin.listen)?;
+        let address = listener.local_addr()?;
+        let admin_address = admin_listener.local_addr()?;
+        let active = Arc::new(Active::from_pointee(generation));
+        let shutdown = Shutdown::default();
+        let connections = TaskTracker::new();
+        let workers = Workers::start(settings.workers, &active, &shutdown, &connections, &process)?;
+        let requested = Arc::new(tokio::sync::Notify::new());
+        let rotation = Rotation::new(Arc::clone(&active), process.clone(), reload, watched_files);
+        let control = Control {
+            active,
+            process,
+            shutdown: shutdown.clone(),
+            connections,
+            drain_limit: settings.drain_limit,
+            drain_delay: settings.drain_delay,
+        };
+        let reload = Arc::clone(&requested);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let control = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let local =
+                        control.run(listener, admin_listener, workers, rotation, &requested);
+                    if let Err(error) = local.await {
+                        tracing::error!(%error, "the server stopped");
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            admin_address,
+            shutdown,
+            reload,
+            control,
+        })
+    }
+
+    /// Where requests are served.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where health and metrics are served.
+    #[must_use]
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Begins the end: readiness goes, then the listener, then, after the drain limit, live streams.
+    pub fn drain(&self) {
+        self.shutdown.requested.cancel();
+    }
+
+    /// Looks for a changed configuration now.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.control.is_finished()
+    }
+
+    /// Waits for the end.
+    pub fn join(self) {
+        if self.control.join().is_err() {
+            tracing::error!("the control thread panicked");
+        }
+    }
+}
+
+/// What runs on the accepting thread.
+struct Control {
+    active: Arc<Active>,
+    process: Process,
+    shutdown: Shutdown,
+    connections: TaskTracker,
+    drain_delay: Duration,
+    drain_limit: Duration,
+}
+
+impl Control {
+    async fn run(
+        self,
+        listener: TcpListener,
+        admin: TcpListener,
+        workers: Workers,
+        rotation: Rotation,
+        reload: &tokio::sync::Notify,
+    ) -> std::io::Result<()> {
+        let listener = AsyncListener::from_std(listener)?;
+        let admin = AsyncListener::from_std(admin)?;
+        let serving_admin = admin::serve(
+            admin,
+            Arc::clone(&self.process.metrics),
+            self.shutdown.clone(),
+        );
+        let admin = tokio::spawn(serving_admin);
+        let max_connections = self.active.load().config.server.max_connections;
+        self.shutdown.is_ready.store(true, Ordering::Relaxed);
+        tokio::select! {
+            () = workers.accept(listener, max_connections) => {}
+            () = rotation.run(reload) => {}
+            () = self.sweep() => {}
+            () = self.last_moment() => {}
+        }
+        // The listener is closed: it was dropped with its branch.
+        tracing::info!(limit = ?self.drain_limit, "draining: no new connections");
+        self.shutdown.closing.cancel();
+        self.connections.close();
+        if tokio::time::timeout(self.drain_limit, self.connections.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!("drain limit reached: cutting what is still live");
+            self.process.cut.cancel();
+            let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
+        }
+        drop(workers);
+        admin.abort();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Returns when the listener must close.
+    async fn last_moment(&self) {
+        self.shutdown.requested.cancelled().await;
+        tracing::info!(delay = ?self.drain_delay, "stopping: not ready any more");
+        tokio::time::sleep(self.drain_delay).await;
+    }
+
+    async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            self.active
+                .load()
+                .gateway
+                .tokens
+                .sweep(self.process.clock.now());
+        }
+    }
+}
+
+fn listen(
+    key: &'static str,
+    variable: &'static str,
+    address: SocketAddr,
+) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    bound.map_err(|source| StartError::Listen {
+        key,
+        variable,
+        address,
+        source,
+    })
+}

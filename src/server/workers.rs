@@ -1,0 +1,140 @@
+//! The workers: threads with a runtime each, and the one who deals connections to them.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::{Active, Shutdown, connection};
+use crate::client;
+use crate::generation::Process;
+use crate::telemetry::metrics::Metrics;
+
+/// After a failed accept (out of file descriptors, most often).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// All workers. They end when this is dropped.
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+    metrics: Arc<Metrics>,
+}
+
+struct Worker {
+    sockets: mpsc::UnboundedSender<(std::net::TcpStream, Place)>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A connection's place in a worker's count and under the connection limit.
+struct Place {
+    open: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+    _permit: tokio::sync::OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.connections(-1);
+    }
+}
+
+impl Workers {
+    /// Starts `count` threads.
+    pub(super) fn start(
+        count: usize,
+        active: &Arc<Active>,
+        shutdown: &Shutdown,
+        connections: &TaskTracker,
+        process: &Process,
+    ) -> io::Result<Self> {
+        let start = |index| {
+            let (sockets, dealt) = mpsc::unbounded_channel();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let serving = serve(
+                dealt,
+                Arc::clone(active),
+                shutdown.clone(),
+                connections.clone(),
+            );
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    client::enter_worker(index);
+                    runtime.block_on(serving);
+                })?;
+            Ok(Worker {
+                sockets,
+                open: Arc::default(),
+            })
+        };
+        Ok(Self {
+            workers: (0..count.max(1)).map(start).collect::<io::Result<_>>()?,
+            metrics: Arc::clone(&process.metrics),
+        })
+    }
+
+    /// Accepts for ever, at most `max_connections` at a time.
+    pub(super) async fn accept(&self, listener: TcpListener, max_connections: usize) {
+        let limit = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        loop {
+            let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                return;
+            };
+            let socket = match listener.accept().await {
+                Ok((socket, _)) => socket.into_std(),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            if let Ok(socket) = socket {
+                self.deal(socket, permit);
+            }
+        }
+    }
+
+    /// To the worker with the fewest connections.
+    fn deal(&self, socket: std::net::TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
+        let fewest = self
+            .workers
+            .iter()
+            .min_by_key(|worker| worker.open.load(Ordering::Relaxed));
+        let Some(worker) = fewest else { return };
+        worker.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.connections(1);
+        let place = Place {
+            open: Arc::clone(&worker.open),
+            metrics: Arc::clone(&self.metrics),
+            _permit: permit,
+        };
+        if worker.sockets.send((socket, place)).is_err() {
+            tracing::error!("a worker has ended");
+        }
+    }
+}
+
+/// One worker's life.
+async fn serve(
+    mut dealt: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>,
+    active: Arc<Active>,
+    shutdown: Shutdown,
+    connections: TaskTracker,
+) {
+    while let Some((socket, place)) = dealt.recv().await {
+        let Ok(socket) = TcpStream::from_std(socket) else {
+            continue;
+        };
+        let serving = connection::serve(socket, Arc::clone(&active), shutdown.clone());
+        connections.spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    }
+}

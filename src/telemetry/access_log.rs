@@ -1,0 +1,207 @@
+//! One request's record, from its head until its answer's body ends: the only file that decides
+//! what may be logged of a request.
+//!
+//! A [`Record`] travels inside the answer's body, so bytes, duration and outcome are true for
+//! streams; one that is dropped unfinished is a caller who left. It holds no header, body, token or
+//! cookie. The user is a keyed hash.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
+use http::{HeaderValue, Method};
+
+use super::labels::DisconnectPhase;
+use super::metrics::Metrics;
+use crate::clock;
+use crate::error::Code;
+use crate::identity::UserId;
+use crate::secret::Secret;
+
+/// What records need of the gateway that makes them.
+pub struct AccessLog {
+    metrics: Arc<Metrics>,
+    user_hash: hmac::Key,
+    enabled: bool,
+}
+
+impl AccessLog {
+    /// Records counted in `metrics`, and logged if `enabled`; `user_hash_key` keys the users' hashes.
+    #[must_use]
+    pub fn new(metrics: Arc<Metrics>, user_hash_key: &Secret, enabled: bool) -> Arc<Self> {
+        let user_hash = hmac::Key::new(hmac::HMAC_SHA256, user_hash_key.expose());
+        Arc::new(Self {
+            metrics,
+            user_hash,
+            enabled,
+        })
+    }
+
+    /// Begins a request's record.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, method: Method, request_id: HeaderValue) -> Record {
+        self.metrics.request_began();
+        Record {
+            log: Arc::clone(self),
+            began: clock::monotonic(),
+            method,
+            request_id,
+            route: UNMATCHED,
+            provider: "none",
+            user: None,
+            status: 499,
+            code: Code::ClientGone,
+            reason: None,
+            trace_id: None,
+            added: None,
+            first_byte: None,
+            replayed: false,
+            bytes: 0,
+            ended: false,
+        }
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Eight bytes of a keyed hash of the user id, in hex.
+    fn hash(&self, user: &UserId) -> String {
+        let tag = hmac::sign(&self.user_hash, user.as_str().as_bytes());
+        let mut hex = String::with_capacity(16);
+        for byte in tag.as_ref().iter().take(8) {
+            for digit in [byte >> 4, byte & 15] {
+                hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+            }
+        }
+        hex
+    }
+}
+
+/// The label of requests that matched no route.
+pub const UNMATCHED: &str = "unmatched";
+
+/// One request, as it will be logged and counted when it ends.
+pub struct Record {
+    log: Arc<AccessLog>,
+    began: Instant,
+    method: Method,
+    request_id: HeaderValue,
+    /// The route's pattern.
+    pub route: &'static str,
+    /// The session's provider.
+    pub provider: &'static str,
+    /// Whose request it is.
+    pub user: Option<UserId>,
+    /// The status that the caller was sent.
+    pub status: u16,
+    /// The outcome's code word.
+    pub code: Code,
+    /// For the operator: why the gateway answered itself.
+    pub reason: Option<String>,
+    /// Behest's trace id.
+    pub trace_id: Option<HeaderValue>,
+    added: Option<Duration>,
+    first_byte: Option<Duration>,
+    replayed: bool,
+    bytes: u64,
+    ended: bool,
+}
+
+impl Record {
+    /// The request's id.
+    #[must_use]
+    pub fn request_id(&self) -> &HeaderValue {
+        &self.request_id
+    }
+
+    /// The request goes upstream.
+    pub fn sent(&mut self) {
+        if self.added.is_some() {
+            self.replayed = true;
+            self.log.metrics.replay();
+            return;
+        }
+        let after = self.began.elapsed();
+        self.added = Some(after);
+        self.log.metrics.request_sent(after);
+    }
+
+    /// Behest's head is here.
+    pub fn answered(&mut self) {
+        let after = self.began.elapsed();
+        self.first_byte = Some(after);
+        self.log.metrics.first_byte(self.route, after);
+    }
+
+    /// Bytes of the body went to the caller.
+    pub fn passed(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// The answer's body has ended.
+    pub fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        let took = self.began.elapsed();
+        self.log
+            .metrics
+            .request_ended(self.route, self.code.label(), took);
+        if self.log.enabled && tracing::enabled!(target: "access", tracing::Level::INFO) {
+            self.write(took);
+        }
+    }
+
+    fn write(&self, took: Duration) {
+        let user = self.user.as_ref().map(|user| self.log.hash(user));
+        let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        tracing::info!(
+            target: "access",
+            request_id = text(&self.request_id),
+            method = self.method.as_str(),
+            route = self.route,
+            status = self.status,
+            code = self.code.label(),
+            provider = self.provider,
+            user,
+            bytes = self.bytes,
+            duration_ms = milliseconds(took),
+            first_byte_ms = self.first_byte.map(milliseconds),
+            added_ms = self.added.map(milliseconds),
+            replayed = self.replayed.then_some(true),
+            trace_id = self.trace_id.as_ref().map(text),
+            reason = self.reason.as_deref(),
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let phase = match (self.first_byte, self.bytes) {
+            (None, _) => DisconnectPhase::BeforeHead,
+            (Some(_), 0) => DisconnectPhase::BeforeFirstByte,
+            (Some(_), _) => DisconnectPhase::MidStream,
+        };
+        self.log.metrics.disconnect(phase);
+        self.status = 499;
+        self.code = Code::ClientGone;
+        self.end();
+    }
+}
+
+/// Milliseconds to the microsecond.
+fn milliseconds(duration: Duration) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a log's durations are far below 2^52 µs"
+    )]
+    let micros = duration.as_micros() as f64;
+    micros / 1000.0
+}

@@ -1,0 +1,77 @@
+//! The closed sets that metric labels come from, where no other module has one.
+
+/// Declares an enum whose variants each have one label.
+macro_rules! labels {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The label's value.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$variant => $label,)+ }
+            }
+        }
+    };
+}
+
+pub(crate) use labels;
+
+labels! {
+    /// What a look into the token cache found.
+    CacheOutcome {
+        /// A fresh token.
+        Hit = "hit",
+        /// No usable token: a mint was begun or joined.
+        Miss = "miss",
+        /// A usable token that is being renewed in the background.
+        Refresh = "refresh",
+        /// A failure remembered from a moment ago.
+        Negative = "negative",
+    }
+}
+
+labels! {
+    /// How one mint ended.
+    MintOutcome {
+        /// A token came back and was good.
+        Ok = "ok",
+        /// Behest refused: the key, the path or this user.
+        Refused = "refused",
+        /// Unreachable, 429 or 5xx.
+        Unavailable = "unavailable",
+        /// An answer that is no usable token.
+        Invalid = "invalid",
+        /// No answer in time.
+        Timeout = "timeout",
+        /// No place among the mints in flight in time.
+        Overloaded = "overloaded",
+    }
+}
+
+labels! {
+    /// When a caller left.
+    DisconnectPhase {
+        /// Before the head of the answer.
+        BeforeHead = "before_head",
+        /// After the head, before the first byte of the body.
+        BeforeFirstByte = "before_first_byte",
+        /// In the middle of the body.
+        MidStream = "mid_stream",
+    }
+}
+
+labels! {
+    /// How a reload of the configuration ended.
+    ReloadOutcome {
+        /// The new one is running.
+        Swapped = "swapped",
+        /// The new one does not hold; the old one stays.
+        Refused = "refused",
+    }
+}
