@@ -12,7 +12,7 @@ export class Emulator {
   /** `trust`: a public key (`kid`, `pem`) whose tokens it believes; `tiers`: limits by tier, such as `2rpm`. */
   static async start({ key, trust, tiers = {}, tenant, project }) {
     const directory = await mkdtemp(join(tmpdir(), 'behest-emulator-'));
-    const args = ['--key', key];
+    const args = ['--key', key, '--frame-delay', '10ms'];
     if (trust) {
       const file = join(directory, 'tenant.pem');
       await writeFile(file, trust.pem);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { App, header, OLD_SECRET, STRANGER, v4, V4_SECURE, v5, V5_SECURE, v5Gcm } from '../lib/cookies.mjs';
-import { startStack } from '../lib/stack.mjs';
+import { inspect, startStack } from '../lib/stack.mjs';
 
 const CLAIMS = { sub: 'usr_ada', tier: 'pro', sid: 'sess_1' };
 
@@ -98,6 +98,7 @@ describe('a whole session by Auth.js itself', () => {
     };
     await app.signIn('grace');
     const [first, free] = await seen();
+    assert.equal((await inspect(app.jar.header)).answer.session_id, first, '`inspect` says what is sent');
     await app.roll();
     app.users.grace.tier = 'max';
     await app.roll();

@@ -20,9 +20,10 @@ async function assertSameAsApp(cookies, name, secret = SECRET) {
   const { code, answer } = await inspect(line);
   assert.equal(code, 0, JSON.stringify(answer));
   assert.deepEqual(
-    { ok: answer.ok, user_id: answer.user_id, tier: answer.tier, session_id: answer.session_id, expires_at: answer.expires_at },
-    { ok: true, user_id: claims.sub, tier: claims.tier ?? null, session_id: claims.sid ?? null, expires_at: claims.exp },
+    { ok: answer.ok, user_id: answer.user_id, tier: answer.tier, expires_at: answer.expires_at },
+    { ok: true, user_id: claims.sub, tier: claims.tier ?? null, expires_at: claims.exp },
   );
+  assert.match(answer.session_id, /^gw_[\w-]{22}$/, 'derived, not the app’s own');
   return answer;
 }
 
@@ -65,7 +66,17 @@ describe('Auth.js v5 cookies by @auth/core', { concurrency: 4 }, () => {
     await assertSameAsApp(await v5({ sub: 'usr_Zoë_日本', tier: 'größer 🚀' }), V5);
     const { sub } = CLAIMS;
     const bare = await assertSameAsApp(await v5({ sub }), V5);
-    assert.deepEqual([bare.tier, bare.session_id], [null, null]);
+    assert.equal(bare.tier, null);
+  });
+
+  test('the session id belongs to the user and the session claim, not to the cookie', async () => {
+    const sessionId = async (claims) => (await inspect(header(await v5(claims)))).answer.session_id;
+    const first = await sessionId(CLAIMS);
+    assert.equal(await sessionId(CLAIMS), first);
+    assert.notEqual(await sessionId({ ...CLAIMS, sid: 'sess_2' }), first);
+    assert.notEqual(await sessionId({ ...CLAIMS, sub: 'usr_grace' }), first);
+    const { sub } = CLAIMS;
+    assert.equal(await sessionId({ sub }), await sessionId({ sub, tier: 'max' }));
   });
 
   test('other cookies around it do not disturb it', async () => {

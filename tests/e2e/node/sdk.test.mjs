@@ -253,9 +253,10 @@ describe('a broken upstream', () => {
     await stack.sdk(cookie).models.list();
     await stack.emulator.fault({ kind: 'reject_token' });
     assert.ok((await stack.sdk(cookie).chat.completions.create(HELLO)).id);
+    // Two tokens of one second are the same bytes (RS256 has no randomness): the mints are counted.
     assert.equal(stack.tap.mints.length, 2);
-    const [, refused, replayed] = stack.tap.calls;
+    const [, refused, replayed, ...more] = stack.tap.calls;
     assert.equal(replayed.body, refused.body);
-    assert.notEqual(replayed.token.raw, refused.token.raw);
+    assert.equal(more.length, 0);
   });
 });

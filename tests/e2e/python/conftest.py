@@ -63,8 +63,8 @@ def programs() -> Iterator[Stack]:
 
     def emulator():
         where["emulator"] = f"http://127.0.0.1:{free_port()}"
-        listen = where["emulator"].removeprefix("http://")
-        return "behest-emulator", ["--listen", listen, "--key", KEY], {}, f"{where['emulator']}/.well-known/jwks.json"
+        args = ["--listen", where["emulator"].removeprefix("http://"), "--key", KEY, "--frame-delay", "10ms"]
+        return "behest-emulator", args, {}, f"{where['emulator']}/.well-known/jwks.json"
 
     def gateway():
         listen, admin = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
