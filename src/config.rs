@@ -8,11 +8,12 @@
 //! |---|---|
 //! | `model`, `url` | the values |
 //! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
-//! | `sections`, `upstream`, `routes`, `mint`, `sessions` | which keys there are |
+//! | `sections`, `headers`, `upstream`, `mint`, `sessions` | which keys there are |
 //! | `problem`, `report`, `reference`, `reload` | what people see |
 
 mod bounds;
 mod fields;
+mod headers;
 mod mint;
 mod model;
 mod problem;
@@ -20,11 +21,9 @@ mod problem;
 mod reference;
 mod reload;
 mod report;
-mod routes;
 mod secrets;
 mod sections;
 mod sessions;
-mod shims;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -37,8 +36,8 @@ use std::path::PathBuf;
 
 pub use fields::Setting;
 pub use model::{
-    AdminConfig, Config, CrossOriginConfig, DEFAULT_ROUTES, LimitsConfig, LogFormat, RoutePattern,
-    RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles, UpstreamConfig,
+    AdminConfig, Config, LogFormat, RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles,
+    UpstreamConfig,
 };
 pub use problem::{ConfigProblems, Problem};
 pub use reload::restart_only_changes;

@@ -123,14 +123,7 @@ impl Generation {
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let client = client(&config.upstream, config.server.workers)?;
-        let minter = TokenMinter::new(&config.mint, Arc::new(client.clone()))?;
-        let tokens = TokenCache::new(
-            &config.cache,
-            &config.mint,
-            minter,
-            process.clock.clone(),
-            Arc::clone(&process.metrics),
-        );
+        let tokens = tokens(&config, &client, process)?;
         if let Some(previous) = previous
             && previous.config.mint.issues_same_tokens(&config.mint)
             && previous.config.upstream.base_url == config.upstream.base_url
@@ -141,29 +134,9 @@ impl Generation {
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
-                RouteTable::new(
-                    &config
-                        .routes
-                        .extra
-                        .iter()
-                        .filter_map(|r| format!("{} {}", r.method, r.path).parse().ok())
-                        .collect::<Vec<_>>(),
-                ),
-                CrossOrigin::new(crate::admission::cross_origin::CrossOriginConfig {
-                    public_origins: config.cross_origin.public_origins.clone(),
-                    allowed_origins: config.cross_origin.allowed_origins.clone(),
-                    require_proof: config.cross_origin.require_proof,
-                }),
-                Limits::new(
-                    crate::admission::limits::LimitsConfig {
-                        max_head: config.limits.max_head,
-                        max_headers: config.limits.max_headers,
-                        max_uri: config.limits.max_uri,
-                        max_body: config.limits.max_body as u64,
-                        requests_per_user: config.limits.requests_per_user,
-                    },
-                    Arc::clone(&process.in_flight),
-                ),
+                RouteTable::new(&config.routes.extra),
+                CrossOrigin::new(config.cross_origin.clone()),
+                Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
@@ -174,7 +147,7 @@ impl Generation {
                 },
                 host: upstream.host().clone(),
                 hold: config.upstream.hold_body,
-                max_body: config.limits.max_body as u64,
+                max_body: config.limits.max_body,
             },
             upstream,
             idle_timeout: config.upstream.idle_timeout,
@@ -187,6 +160,21 @@ impl Generation {
             config,
         })
     }
+}
+
+fn tokens(
+    config: &Config,
+    client: &Client,
+    process: &Process,
+) -> Result<Arc<TokenCache>, KeyError> {
+    let minter = TokenMinter::new(&config.mint, Arc::new(client.clone()))?;
+    Ok(TokenCache::new(
+        &config.cache,
+        &config.mint,
+        minter,
+        process.clock.clone(),
+        Arc::clone(&process.metrics),
+    ))
 }
 
 fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
@@ -224,14 +212,11 @@ fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildErro
 }
 
 fn access_log(config: &Config, metrics: &Arc<Metrics>) -> Arc<AccessLog> {
-    let key = match &config.telemetry.user_hash_key {
-        Some(key) => key.clone(),
-        None => {
-            // Stable over restarts and the same on every replica, and it does not tell the Behest key.
-            let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
-            Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
-        }
-    };
+    let key = config.telemetry.user_hash_key.clone().unwrap_or_else(|| {
+        // Stable over restarts and the same on every replica, and it does not tell the Behest key.
+        let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
+        Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
+    });
     AccessLog::new(Arc::clone(metrics), &key, config.telemetry.access_log)
 }
 

@@ -15,7 +15,7 @@ use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, So
 use behest_gateway::error;
 use behest_gateway::generation::{Generation, Process};
 use behest_gateway::inspect::inspect;
-use behest_gateway::server::Server;
+use behest_gateway::server::{Server, StartError};
 use behest_gateway::session::SessionAuthenticator;
 use behest_gateway::telemetry::logging;
 use clap::{Args, Parser, Subcommand};
@@ -32,6 +32,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// a variable GATEWAY_SECTION__KEY; `behest-gateway check` shows all of them.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the text of --help, read without markup"
+)]
 struct Arguments {
     #[command(flatten)]
     settings: Settings,
@@ -40,6 +44,10 @@ struct Arguments {
 }
 
 #[derive(Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the text of --help, read without markup"
+)]
 struct Settings {
     /// TOML file with settings [env: GATEWAY_CONFIG]
     #[arg(long, value_name = "FILE", global = true)]
@@ -152,11 +160,13 @@ fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
     count_panics(&process);
     let reload = Box::new(move || Config::load(sources.clone()));
-    let server = Server::start(loaded, process, reload).map_err(|error| match error {
-        behest_gateway::server::StartError::Build(build) => {
-            Failure::usage(format!("behest-gateway: {}", error::chain(&build)))
-        }
-        other => Failure::runtime(&other),
+    let server = Server::start(loaded, process, reload).map_err(|error| Failure {
+        code: if matches!(error, StartError::Build(_)) {
+            2
+        } else {
+            1
+        },
+        ..Failure::runtime(&error)
     })?;
     tracing::info!(
         listen = %server.address(),

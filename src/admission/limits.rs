@@ -151,12 +151,12 @@ mod tests {
         let limits = Limits::new(config, Arc::clone(&in_flight));
         let ada = UserId::parse("ada").unwrap();
         let first = limits.enter(&ada).unwrap();
-        let _second = limits.enter(&ada).unwrap();
+        let second = limits.enter(&ada).unwrap();
         assert_eq!(limits.enter(&ada).err(), Some(LimitError::User(2)));
         assert!(limits.enter(&UserId::parse("grace").unwrap()).is_ok());
         drop(first);
         let third = limits.enter(&ada).unwrap();
-        drop((_second, third));
+        drop((second, third));
         assert!(in_flight.0.is_empty(), "nothing is kept for users at rest");
     }
 }

@@ -5,6 +5,7 @@
 //! and another there. Everything under `/v1/auth` and Behest's admin paths is unknown.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -67,20 +68,23 @@ pub enum RouteError {
     },
 }
 
-/// Why a configured route cannot be one.
+/// Why a configured route cannot be one. Each text is the rest of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteParseError {
     /// Not `METHOD /path`.
-    #[error("a route is a method and a path, such as \"POST /v1/rerank\"")]
+    #[error("must be a method and a path such as \"GET /v1/files/{{id}}\"")]
     Form,
     /// GET, POST, PUT, PATCH and DELETE only.
-    #[error("the method must be GET, POST, PUT, PATCH or DELETE")]
+    #[error("must begin with GET, POST, PUT, PATCH or DELETE (a GET also answers HEAD)")]
     Method,
-    /// Outside `/v1`, under `/v1/auth`, or with characters that no route has.
+    /// Outside `/v1`, or with characters that no route has.
     #[error(
-        "the path must begin with /v1/, stay outside /v1/auth, and consist of {{id}} and of segments of [A-Za-z0-9_.:-]"
+        "must have a path that begins with /v1/ and consists of {{id}} and of segments of letters, digits, _ . : -"
     )]
     Path,
+    /// Behest's own.
+    #[error("must not reach /v1/auth or /v1/admin: they are never for browsers")]
+    Reserved,
 }
 
 impl FromStr for Route {
@@ -88,34 +92,38 @@ impl FromStr for Route {
 
     fn from_str(text: &str) -> Result<Self, RouteParseError> {
         let (method, path) = text.split_once(' ').ok_or(RouteParseError::Form)?;
-        let method: Method = method.parse().map_err(|_| RouteParseError::Method)?;
-        let offered = [
+        let method = [
             Method::GET,
             Method::POST,
             Method::PUT,
             Method::PATCH,
             Method::DELETE,
-        ];
-        if !offered.contains(&method) {
-            return Err(RouteParseError::Method);
-        }
-        let path = path.trim();
+        ]
+        .into_iter()
+        .find(|offered| offered.as_str() == method)
+        .ok_or(RouteParseError::Method)?;
         let rest = path.strip_prefix("/v1/").ok_or(RouteParseError::Path)?;
-        let valid = rest
+        if !rest
             .split('/')
-            .all(|segment| segment == "{id}" || is_id(segment));
-        if !valid
-            || rest
-                .split('/')
-                .next()
-                .is_some_and(|first| first.eq_ignore_ascii_case("auth"))
+            .all(|segment| segment == "{id}" || is_id(segment))
         {
             return Err(RouteParseError::Path);
+        }
+        let first = rest.split('/').next().unwrap_or_default();
+        let reserved = ["{id}", "auth", "admin"];
+        if reserved.iter().any(|own| first.eq_ignore_ascii_case(own)) {
+            return Err(RouteParseError::Reserved);
         }
         Ok(Self {
             method,
             pattern: path.into(),
         })
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.pattern)
     }
 }
 
@@ -303,11 +311,23 @@ mod tests {
         assert_eq!(find("POST", "/v1/rerank").unwrap().label, "extra");
         for (text, error) in [
             ("/v1/rerank", RouteParseError::Form),
+            ("", RouteParseError::Form),
             ("TRACE /v1/rerank", RouteParseError::Method),
+            ("OPTIONS /v1/rerank", RouteParseError::Method),
+            ("get /v1/files", RouteParseError::Method),
             ("POST /v2/rerank", RouteParseError::Path),
-            ("POST /v1/auth/mint", RouteParseError::Path),
+            ("GET /v1", RouteParseError::Path),
+            ("GET /v1/", RouteParseError::Path),
+            ("GET  /v1/files", RouteParseError::Path),
             ("POST /v1/../admin", RouteParseError::Path),
             ("POST /v1/a%2fb", RouteParseError::Path),
+            ("GET /v1/a//b", RouteParseError::Path),
+            ("GET /v1/a?b", RouteParseError::Path),
+            ("GET /v1/{a}{b}", RouteParseError::Path),
+            ("POST /v1/auth/mint", RouteParseError::Reserved),
+            ("POST /v1/Auth/mint", RouteParseError::Reserved),
+            ("GET /v1/{id}/mint", RouteParseError::Reserved),
+            ("GET /v1/admin/keys", RouteParseError::Reserved),
         ] {
             assert_eq!(text.parse::<Route>().unwrap_err(), error, "{text}");
         }

@@ -68,7 +68,7 @@ struct Arguments {
     /// A limit, such as free=20rpm or pro=60rpm,100000tok; may be given more than once
     #[arg(long = "tier", value_name = "TIER=LIMITS", value_parser = parse_tier)]
     tiers: Vec<(String, TierLimits)>,
-    /// Print settings for local signing (behest_pk_) instead of an API key
+    /// Print settings for local signing instead of an API key
     #[arg(long)]
     local_signing: bool,
     /// Sign tokens with this RSA private key PEM; a fresh key otherwise
@@ -93,11 +93,11 @@ struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Shape {
-    /// {jwt, project_id, ttl, session_id}
+    #[value(help = "{jwt, project_id, ttl, session_id}")]
     Jwt,
-    /// {access_token, token_type, project_id, expires_in}
+    #[value(help = "{access_token, token_type, project_id, expires_in}")]
     AccessToken,
-    /// {token, ttl, sessionId, expiresAt}
+    #[value(help = "{token, ttl, sessionId, expiresAt}")]
     Sdk,
 }
 

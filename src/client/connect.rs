@@ -1,5 +1,5 @@
 //! Opens connections to one origin: DNS and happy eyeballs, an HTTP proxy where the environment
-//! names one, TLS, TCP_NODELAY.
+//! names one, TLS, `TCP_NODELAY`.
 //!
 //! The name is resolved anew for each connection, so that a pool follows DNS.
 
@@ -100,7 +100,7 @@ impl Connector {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(std::time::Duration::from_secs(60)));
+        tcp.set_keepalive(Some(std::time::Duration::from_mins(1)));
         let path = match proxies.intercept(origin) {
             None => Path::Direct(tcp),
             Some(proxy) if proxy.uri().scheme_str() == Some("http") => {

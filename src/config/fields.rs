@@ -257,6 +257,13 @@ impl Fields {
         });
     }
 
+    /// Shows `value`, in TOML, for the key at `path`.
+    pub(super) fn show(&mut self, path: &str, value: String) {
+        if let Some(setting) = self.settings.iter_mut().find(|s| s.key == path) {
+            setting.shown = value;
+        }
+    }
+
     /// Where the value came from that was read last.
     pub(super) fn last_origin(&self) -> Origin {
         let last = self.settings.last();

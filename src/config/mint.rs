@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::bounds::{any, count, lasting, timeout};
 use super::fields::{Fields, Key, key};
-use super::shims;
 use super::sources::{Origin, Raw};
 use super::values::{Value, quoted};
 use crate::identity::Tier;
 use crate::secret::Secret;
-use crate::token::{CacheConfig, MintConfig};
+use crate::token::{CacheConfig, KeyError, KeyMode, MintConfig, key_mode, validate};
 
 /// `[mint]`; `None` where there is no usable key.
 pub(super) fn mint(fields: &mut Fields) -> Option<MintConfig> {
@@ -129,10 +128,12 @@ fn tiers(fields: &mut Fields) -> BTreeMap<String, Tier> {
 
 /// The key has a form that is known, and what its mode needs is there.
 fn check_key(fields: &mut Fields, config: &MintConfig, origin: &Origin) {
-    for problem in shims::key_problems(config) {
-        fields.problem_at(&KEY, origin, format!("cannot be used: {problem}"));
+    for problem in validate(config) {
+        if !matches!(problem, KeyError::Missing { .. }) {
+            fields.problem_at(&KEY, origin, format!("cannot be used: {problem}"));
+        }
     }
-    if !shims::signs_locally(&config.key) {
+    if key_mode(&config.key) != Ok(KeyMode::Sign) {
         return;
     }
     let needed = [

@@ -7,9 +7,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, Method};
+use http::HeaderName;
 
 use super::url::UpstreamUrl;
+use crate::admission::cross_origin::CrossOriginConfig;
+use crate::admission::limits::LimitsConfig;
+use crate::admission::routes::Route;
 use crate::secret::Secret;
 use crate::session::SessionConfig;
 use crate::token::{CacheConfig, MintConfig};
@@ -81,79 +84,16 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
 }
 
-/// What one request or one user may take (`[limits]`).
-#[derive(Clone, Copy, Debug)]
-pub struct LimitsConfig {
-    /// Bytes of a request's head; default 32 KiB.
-    pub max_head: usize,
-    /// Header lines; default 100.
-    pub max_headers: usize,
-    /// Bytes of the request target; default 8 KiB.
-    pub max_uri: usize,
-    /// Bytes of a request's body; default 32 MiB.
-    pub max_body: u64,
-    /// One user's requests in flight; default 200.
-    pub requests_per_user: usize,
-}
-
-/// Which pages may call (`[cross_origin]`). Every origin is `scheme://host[:port]` in the very bytes
-/// that a browser sends: lower case, no default port, no slash at the end.
-#[derive(Clone, Debug)]
-pub struct CrossOriginConfig {
-    /// The app's own origins. Empty: an `Origin` must then match the request's `Host`.
-    pub public_origins: Vec<String>,
-    /// Other origins that may call with the user's cookie (CORS).
-    pub allowed_origins: Vec<String>,
-    /// Refuse requests with neither `Origin` nor `Sec-Fetch-Site`; default false.
-    pub require_proof: bool,
-}
-
 /// What the API offers and passes on beyond the built-in lists (`[routes]`).
 #[derive(Clone, Debug)]
 pub struct RoutesConfig {
-    /// Offered beside [`DEFAULT_ROUTES`].
-    pub extra: Vec<RoutePattern>,
+    /// Offered beside [`crate::admission::routes::DEFAULT_ROUTES`].
+    pub extra: Vec<Route>,
     /// Request headers that pass to Behest beside the built-in ones; none that the gateway owns.
     pub request_headers: Vec<HeaderName>,
     /// Answer headers that pass to the page beside the built-in ones; none that the gateway owns.
     pub response_headers: Vec<HeaderName>,
 }
-
-/// A method and a path under `/v1`, written `METHOD /v1/path/{id}`.
-///
-/// Each segment is either literal or a `{id}` that stands for one id. Made only by
-/// [`RoutePattern::parse`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoutePattern {
-    /// GET, POST, PUT, PATCH or DELETE (a GET route also answers HEAD).
-    pub method: Method,
-    /// The path with its placeholders, e.g. `/v1/threads/{id}`.
-    pub path: String,
-}
-
-/// The routes that are always offered, in the form of [`RoutePattern`].
-pub const DEFAULT_ROUTES: [&str; 20] = [
-    "POST /v1/chat/completions",
-    "POST /v1/completions",
-    "POST /v1/responses",
-    "POST /v1/responses/{id}/cancel",
-    "POST /v1/embeddings",
-    "POST /v1/moderations",
-    "POST /v1/audio/speech",
-    "POST /v1/audio/transcriptions",
-    "POST /v1/audio/translations",
-    "POST /v1/images/generations",
-    "POST /v1/images/edits",
-    "POST /v1/images/variations",
-    "GET /v1/models",
-    "GET /v1/models/{id}",
-    "GET /v1/responses/{id}",
-    "GET /v1/threads",
-    "GET /v1/threads/{id}/messages",
-    "GET /v1/billing/usage",
-    "DELETE /v1/threads/{id}",
-    "DELETE /v1/responses/{id}",
-];
 
 /// Behest, and the way there (`[upstream]`).
 #[derive(Clone, Debug)]

@@ -37,6 +37,9 @@ impl fmt::Display for ConfigProblems {
         for (index, problem) in self.problems.iter().enumerate() {
             write!(f, "\n{}. {} {}", index + 1, problem.key, problem.text)?;
         }
+        for warning in &self.warnings {
+            write!(f, "\nwarning: {warning}")?;
+        }
         Ok(())
     }
 }

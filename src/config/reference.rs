@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::DEFAULT_ROUTES;
 use super::fields::Setting;
+use crate::admission::routes::DEFAULT_ROUTES;
 
 /// The reference for `settings`, which are those of a configuration that sets nothing.
 pub(super) fn reference(settings: &[Setting]) -> String {
@@ -14,7 +14,8 @@ pub(super) fn reference(settings: &[Setting]) -> String {
          # references: { env = \"NAME\" } or { file = \"/path\" }.\n",
     );
     let mut section = String::new();
-    for setting in settings {
+    // The list itself has no line: its tables have.
+    for setting in settings.iter().filter(|setting| !setting.doc.is_empty()) {
         let (table, name) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
         if table != section {
             table.clone_into(&mut section);

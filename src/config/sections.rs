@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::bounds::{any, bytes, count, lasting, timeout};
 use super::fields::{Fields, Key, key};
-use super::model::{
-    AdminConfig, CrossOriginConfig, LimitsConfig, LogFormat, RoutesConfig, ServerConfig,
-    TelemetryConfig, TlsFiles,
-};
-use super::routes::{check_request_headers, check_response_headers};
+use super::headers::{check_request_headers, check_response_headers};
+use super::model::{AdminConfig, LogFormat, RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles};
 use super::url::check_origin;
 use super::values::Size;
+use crate::admission::cross_origin::CrossOriginConfig;
+use crate::admission::limits::LimitsConfig;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -22,14 +21,13 @@ const GIB: usize = 1 << 30;
 pub(super) fn server(fields: &mut Fields) -> ServerConfig {
     let seconds = Duration::from_secs;
     let drain = || lasting(Duration::ZERO..=Duration::from_hours(24));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     ServerConfig {
         listen: fields.read(
             &LISTEN,
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8080)),
             any,
         ),
-        workers: fields.optional(&WORKERS, count(1..=1024)).unwrap_or(cores),
+        workers: workers(fields),
         max_connections: fields.read(&MAX_CONNECTIONS, 20_000, count(1..=1_000_000)),
         head_timeout: fields.read(&HEAD_TIMEOUT, seconds(10), timeout),
         idle_timeout: fields.read(&SERVER_IDLE_TIMEOUT, seconds(60), timeout),
@@ -39,6 +37,15 @@ pub(super) fn server(fields: &mut Fields) -> ServerConfig {
         h2_max_streams: h2_max_streams(fields),
         tls: tls(fields),
     }
+}
+
+fn workers(fields: &mut Fields) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let given = fields.optional(&WORKERS, count(1..=1024));
+    if given.is_none() {
+        fields.show(WORKERS.path, cores.to_string());
+    }
+    given.unwrap_or(cores)
 }
 
 fn h2_max_streams(fields: &mut Fields) -> u32 {
@@ -149,11 +156,11 @@ pub(super) fn limits(fields: &mut Fields) -> LimitsConfig {
     let mut size = |key: &Key, default, range| fields.read(key, Size(default), bytes(range)).0;
     let max_head = size(&MAX_HEAD, 32 * KIB, KIB..=MIB);
     let max_uri = size(&MAX_URI, 8 * KIB, 256..=64 * KIB);
-    let max_body = size(&MAX_BODY, 32 * MIB, KIB..=4 * GIB);
+    let max_body = size(&MAX_BODY, 32 * MIB, KIB..=4 * GIB) as u64;
     LimitsConfig {
         max_head,
         max_uri,
-        max_body: max_body as u64,
+        max_body,
         max_headers: fields.read(&MAX_HEADERS, 100, count(10..=1000)),
         requests_per_user: fields.read(&REQUESTS_PER_USER, 200, count(1..=1_000_000)),
     }

@@ -4,13 +4,12 @@
 
 use super::bounds::any;
 use super::fields::{Fields, Key, key};
-use super::shims::{self, SecretWeakness};
 use super::sources::{Origin, Raw};
 use super::values::Value;
 use crate::secret::Secret;
 use crate::session::{
-    ClaimPaths, CookieName, ProviderConfig, ProviderKind, SessionConfig, SessionIdConfig,
-    SessionIdSource,
+    ClaimPaths, CookieName, ProviderConfig, ProviderKind, SecretWeakness, SessionConfig,
+    SessionIdConfig, SessionIdSource, secret_weakness,
 };
 
 /// `[session]` and `[session_id]`
@@ -21,7 +20,7 @@ pub(super) fn session(fields: &mut Fields) -> SessionConfig {
     let claims = claims(
         fields,
         [&USER_CLAIM, &TIER_CLAIM, &SESSION_CLAIM],
-        shims::default_claims(),
+        ClaimPaths::default(),
     );
     let listed = listed_providers(fields, &secrets, &claims, unread);
     let providers = listed.unwrap_or_else(|| {
@@ -39,6 +38,8 @@ pub(super) fn session(fields: &mut Fields) -> SessionConfig {
             provider(ProviderKind::NextauthV4),
         ]
     });
+    let kinds: Vec<ProviderKind> = providers.iter().map(|provider| provider.kind).collect();
+    fields.show(PROVIDERS.path, kinds.to_toml());
     SessionConfig {
         providers,
         session_id: session_id(fields),
@@ -113,7 +114,7 @@ const PROVIDER_SESSION: Key = key(
 fn judged(fields: &mut Fields, key: &Key, variables: &[&str]) -> Vec<Secret> {
     let found = fields.secrets(key, variables);
     for (secret, origin) in &found {
-        match shims::secret_weakness(secret.expose()) {
+        match secret_weakness(secret.expose()) {
             None => {}
             Some(weak @ SecretWeakness::Sample) => {
                 fields.problem_at(key, origin, format!("cannot be used: {weak}"));
@@ -155,11 +156,13 @@ fn listed_providers(
             &PROVIDER_TIER,
             &PROVIDER_SESSION,
         ];
+        fields.record(&PROVIDERS, None, String::new(), Origin::Default);
         for key in keys {
             fields.record(key, None, String::new(), Origin::Default);
         }
         return None;
     };
+    fields.record(&PROVIDERS, None, String::new(), origin.clone());
     let tables: Option<Vec<toml::Table>> = value
         .as_array()
         .and_then(|items| items.iter().map(|item| item.as_table().cloned()).collect());
@@ -258,22 +261,22 @@ const MIX_CLIENT: Key = key(
 
 impl Value for ProviderKind {
     fn from_text(text: &str) -> Result<Self, String> {
-        let kind = shims::provider_kind(text);
+        let kind = Self::parse(text);
         kind.ok_or_else(|| "must be \"authjs-v5\" or \"nextauth-v4\"".to_owned())
     }
 
     fn to_toml(&self) -> String {
-        super::values::quoted(shims::provider_label(*self))
+        super::values::quoted(self.label())
     }
 }
 
 impl Value for CookieName {
     fn from_text(text: &str) -> Result<Self, String> {
-        let name = shims::cookie_name(text);
+        let name = Self::parse(text);
         name.ok_or_else(|| "must be a cookie name: no spaces, no ; = or quotes".to_owned())
     }
 
     fn to_toml(&self) -> String {
-        super::values::quoted(shims::cookie_text(self))
+        super::values::quoted(self.as_str())
     }
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use http::HeaderName;
 
-use super::model::{LogFormat, RoutePattern};
+use super::model::LogFormat;
 use super::url::UpstreamUrl;
+use crate::admission::routes::{Route, RouteParseError};
 use crate::identity::Tier;
 use crate::session::SessionIdSource;
 
@@ -166,13 +167,14 @@ impl Value for HeaderName {
     }
 }
 
-impl Value for RoutePattern {
+impl Value for Route {
     fn from_text(text: &str) -> Result<Self, String> {
-        Self::parse(text)
+        text.parse()
+            .map_err(|error: RouteParseError| error.to_string())
     }
 
     fn to_toml(&self) -> String {
-        quoted(&format!("{} {}", self.method, self.path))
+        quoted(&self.to_string())
     }
 }
 

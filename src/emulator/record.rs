@@ -58,8 +58,10 @@ impl Seen {
     }
 
     fn find(&mut self, id: u64) -> Option<&mut RequestRecord> {
-        // Numbers ascend along the queue and those in flight are near its end.
-        self.requests.iter_mut().rev().find(|seen| seen.id == id)
+        // Numbers follow each other without a gap, so that the first tells where each one is.
+        let first = self.requests.front()?.id;
+        let place = usize::try_from(id.checked_sub(first)?).ok()?;
+        self.requests.get_mut(place).filter(|seen| seen.id == id)
     }
 
     fn forget_oldest(&mut self, keep: usize) {
@@ -317,6 +319,22 @@ mod tests {
             assert_eq!(seen.requests[0].body.len(), BODY_KEPT);
             assert_eq!(seen.requests[0].body_bytes, BODY_KEPT + 7);
             assert_eq!(seen.total_requests, 3);
+        });
+    }
+
+    #[test]
+    fn a_request_in_flight_when_the_record_is_cleared_leaves_no_trace() {
+        let log = Arc::new(Log::new(10));
+        let old = log.begin(&head(), 1);
+        log.clear();
+        let new = log.begin(&head(), 1);
+        old.received(b"old");
+        new.received(b"new");
+        drop(old);
+        log.read(|seen| {
+            assert_eq!(seen.requests.len(), 1);
+            assert_eq!(seen.requests[0].body, b"new");
+            assert_eq!((seen.requests[0].ending, seen.in_flight), (None, 1));
         });
     }
 

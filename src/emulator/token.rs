@@ -111,6 +111,7 @@ fn decode(part: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::signing_key;
     use super::*;
 
     const NOW: u64 = 1_000_000;
@@ -121,7 +122,7 @@ mod tests {
     }
 
     fn outcome(claims: &Value) -> Result<Claims, &'static str> {
-        let key = SigningKey::of_this_process().unwrap();
+        let key = signing_key();
         let token = sign(&key, claims).unwrap();
         verify(&[key.trusted().unwrap()], &token, NOW).map(|(claims, _)| claims)
     }
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn a_token_of_another_key_or_shape_is_refused() {
-        let key = SigningKey::of_this_process().unwrap();
+        let key = signing_key();
         let trusted = [key.trusted().unwrap()];
         let stranger = sign(&SigningKey::generate().unwrap(), &claims()).unwrap();
         assert!(verify(&trusted, &stranger, NOW).is_err());

@@ -142,15 +142,12 @@ impl Relay {
             Poll::Pending => ready!(self.poll_patience(cx)),
         };
         record.code = broken.code();
-        Poll::Ready(Some(match self.last_words(broken, record) {
-            Some(event) => {
-                self.state = State::Flushing(broken);
-                Ok(Frame::data(event))
-            }
-            None => {
-                self.state = State::Ended;
-                Err(broken)
-            }
+        Poll::Ready(Some(if let Some(event) = self.last_words(broken, record) {
+            self.state = State::Flushing(broken);
+            Ok(Frame::data(event))
+        } else {
+            self.state = State::Ended;
+            Err(broken)
         }))
     }
 

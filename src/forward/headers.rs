@@ -33,50 +33,7 @@ pub struct HeaderPolicy {
     pub response: Vec<HeaderName>,
 }
 
-/// Names that the gateway owns: no configuration can let one of them pass.
-const OWNED: [&str; 26] = [
-    "host",
-    "cookie",
-    "set-cookie",
-    "set-cookie2",
-    "authorization",
-    "proxy-authorization",
-    "x-session-id",
-    "x-request-id",
-    "x-gateway-request-id",
-    "x-gateway-error",
-    "x-tenant-id",
-    "x-project-id",
-    "x-end-user-id",
-    "x-role",
-    "x-tier",
-    "x-admin-secret",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "accept-encoding",
-    "location",
-    "www-authenticate",
-];
-
 impl HeaderPolicy {
-    /// Whether `name` is one that the gateway owns, hop-by-hop, or has a character by which another
-    /// server could take it for one (`_`, `.`).
-    #[must_use]
-    pub fn is_owned(name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        OWNED.contains(&name.as_str())
-            || name.contains(['_', '.'])
-            || name.starts_with("x-forwarded-")
-            || name.starts_with("x-accel-")
-            || name.starts_with("access-control-")
-            || name.starts_with("proxy-")
-    }
-
     /// The headers of the request to Behest, but for the token: from the caller's, by allow-list.
     #[must_use]
     pub fn rewrite_request(
@@ -311,20 +268,5 @@ mod tests {
         );
         assert_eq!(sent["cache-control"], "no-store, no-transform");
         assert_eq!(sent["x-request-id"], "behests");
-    }
-
-    #[test]
-    fn owned_names_cannot_be_configured_to_pass() {
-        for name in [
-            "Cookie",
-            "X-Tier",
-            "x_tier",
-            "X-Forwarded-For",
-            "Connection",
-            "x.session.id",
-        ] {
-            assert!(HeaderPolicy::is_owned(name), "{name}");
-        }
-        assert!(!HeaderPolicy::is_owned("x-app-version"));
     }
 }

@@ -11,6 +11,10 @@ pub struct Upstream {
 }
 
 /// What came back.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and boxing it costs every request"
+)]
 pub enum Answer {
     /// To be passed on.
     Passed(Response<ResponseBody>),

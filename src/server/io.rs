@@ -132,7 +132,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.socket).poll_write(cx, data) {
             Poll::Pending => self.poll_stall(cx),
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.stall = None;
                 ready
             }
@@ -146,7 +146,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     ) -> Poll<io::Result<usize>> {
         match Pin::new(&mut self.socket).poll_write_vectored(cx, data) {
             Poll::Pending => self.poll_stall(cx),
-            ready => {
+            ready @ Poll::Ready(_) => {
                 self.stall = None;
                 ready
             }
@@ -160,14 +160,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.socket).poll_flush(cx) {
             Poll::Pending => self.poll_stall(cx),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.socket).poll_shutdown(cx) {
             Poll::Pending => self.poll_stall(cx),
-            ready => ready,
+            ready @ Poll::Ready(_) => ready,
         }
     }
 }

@@ -59,6 +59,7 @@ impl Metrics {
     ///
     /// # Errors
     /// Only if two metrics had one name, which every test of the crate would show.
+    #[expect(clippy::too_many_lines, reason = "one list of metrics, an entry each")]
     pub fn new(labels: &LabelSets<'_>) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let registrar = Registrar(&registry);

@@ -146,25 +146,20 @@ impl TokenCache {
         self.replace(identity, rejected, now).map(drop)
     }
 
-    /// Takes over the usable tokens of `other`, whose minter issues the same ones.
-    pub fn adopt(&self, other: &Self) {
-        let now = self.clock.now();
-        for (identity, held) in other.entries.usable(now) {
-            // Where there is no room for one, it is minted anew.
-            let _ = self
-                .entries
-                .update_or_insert(&identity, now, |entry| entry.held = Some(held));
-        }
-        self.metrics.cache_entries(self.len());
-    }
-
-    /// Puts out what has ended. To be called every few seconds; an entry costs about half a
-    /// microsecond.
+    /// Puts out what has ended. To be called every few seconds: it looks at every entry.
     pub fn sweep(&self, now: Now) {
         for identity in self.entries.sweep(now) {
             self.users.forget(&identity);
         }
         self.users.sweep(now.elapsed);
+        self.metrics.cache_entries(self.len());
+    }
+
+    /// Takes over the usable tokens of `other`, whose mint issues the same ones
+    /// ([`MintConfig::issues_same_tokens`]) and whose clock is this one's.
+    pub fn adopt(&self, other: &Self) {
+        self.users.adopt(&other.users);
+        self.entries.adopt(&other.entries, self.clock.now());
         self.metrics.cache_entries(self.len());
     }
 

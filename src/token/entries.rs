@@ -117,19 +117,33 @@ impl Entries {
         }
     }
 
+    /// Takes over the tokens of `other` that can still be used, in their order. Their failures and
+    /// mints under way stay behind.
+    pub(super) fn adopt(&self, other: &Self, now: Now) {
+        let order: Vec<_> = other.order().iter().cloned().collect();
+        for (identity, stamp) in order {
+            let token = |entry: &Entry| (entry.stamp == stamp).then(|| entry.kept(now)).flatten();
+            let Some((held, renewed_at)) = other.read(&identity, token).flatten() else {
+                continue;
+            };
+            let keep = |entry: &mut Entry| {
+                if entry.held.is_none() {
+                    entry.held = Some(held);
+                    entry.renewed_at = renewed_at;
+                }
+            };
+            // A smaller cache keeps the newest.
+            if self.update_or_insert(&identity, now, keep).is_err() {
+                return;
+            }
+        }
+    }
+
     /// Puts out the entry of `identity`; whoever waits for its mint still gets the outcome.
     pub(super) fn remove(&self, identity: &Identity) {
         if self.map.remove(identity).is_some() {
             self.held.fetch_sub(1, Ordering::Relaxed);
         }
-    }
-
-    /// Every token that can still be used, with its identity.
-    pub(super) fn usable(&self, now: Now) -> Vec<(Identity, Held)> {
-        let usable = self.map.iter().filter(|entry| entry.usable(now).is_some());
-        usable
-            .filter_map(|entry| Some((entry.key().clone(), entry.held.clone()?)))
-            .collect()
     }
 
     /// Puts out everything that is spent, and returns whose it was.

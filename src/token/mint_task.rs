@@ -66,7 +66,7 @@ impl Landing {
             Ok(result) => result,
             Err(_) => Err(self.late(&stage)),
         };
-        // Without its turn it says nothing about the mint.
+        // One that failed before its turn is no mint to count.
         let asked = matches!(stage, Stage::Minting { .. });
         self.land(result, begun, asked);
     }
@@ -113,9 +113,7 @@ impl Landing {
                 {
                     self.cache.metrics.mint(outcome, took);
                 }
-                if asked {
-                    self.report(Some(&error), now);
-                }
+                self.report(Some(&error), now);
                 self.cache.failures.tell(&error, now.elapsed);
                 self.fail(&error, now);
                 Err(error)

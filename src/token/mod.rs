@@ -72,22 +72,15 @@ pub struct MintConfig {
 }
 
 impl MintConfig {
-    /// Whether `other` would issue the same tokens: else those in the cache must not be kept.
+    /// Whether tokens made with `other` are as good as those made with this: the same key, names and
+    /// tiers. A new lifetime, path or limit is no reason to throw tokens away.
     #[must_use]
     pub fn issues_same_tokens(&self, other: &Self) -> bool {
-        let same = |a: &Secret, b: &Secret| a.expose() == b.expose();
-        let same_pem = match (&self.pem, &other.pem) {
-            (None, None) => true,
-            (Some(a), Some(b)) => same(a, b),
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        same_pem
-            && same(&self.key, &other.key)
+        self.key.expose() == other.key.expose()
+            && self.pem.as_ref().map(Secret::expose) == other.pem.as_ref().map(Secret::expose)
             && self.kid == other.kid
             && self.tenant_id == other.tenant_id
             && self.project_id == other.project_id
-            && self.path == other.path
-            && self.ttl == other.ttl
             && self.default_tier == other.default_tier
             && self.tier_map == other.tier_map
     }

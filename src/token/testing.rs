@@ -12,9 +12,9 @@ use http::{HeaderValue, StatusCode};
 
 use super::{CacheConfig, MintConfig, Minted, Outage, TokenCache, TokenError, TokenMinter};
 use crate::clock::{Clock, Now};
+use crate::generation::Process;
 use crate::identity::{Identity, UserId};
 use crate::secret::Secret;
-use crate::telemetry::metrics::Metrics;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Minted, TokenError>> + Send>>;
 
@@ -55,13 +55,25 @@ impl Bench {
     where
         F: Future<Output = Result<Minted, TokenError>> + Send + 'static,
     {
-        let calls = Arc::new(AtomicUsize::new(0));
         let clock = Clock::manual(1_700_000_000);
+        Self::at(clock, cache, mint, answer)
+    }
+
+    pub(super) fn at<F>(
+        clock: Clock,
+        cache: &CacheConfig,
+        mint: &MintConfig,
+        answer: impl Fn(usize, Identity, Now) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Minted, TokenError>> + Send + 'static,
+    {
+        let calls = Arc::new(AtomicUsize::new(0));
         let minter = TokenMinter::Scripted(Script {
             calls: Arc::clone(&calls),
             answer: Box::new(move |call, identity, now| Box::pin(answer(call, identity, now))),
         });
-        let metrics = Arc::new(Metrics::new().unwrap());
+        let metrics = Process::new(clock.clone()).unwrap().metrics;
         let cache = TokenCache::new(cache, mint, minter, clock.clone(), metrics);
         Self {
             cache,

@@ -22,7 +22,7 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// The limits of each user; none where they are off.
 pub(super) struct UserLimits(Option<Mutex<HashMap<UserId, Record>>>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Record {
     /// When it minted, oldest first: those in the window.
     mints: VecDeque<Duration>,
@@ -58,6 +58,14 @@ impl UserLimits {
         let passed = gate()?;
         let user = users.entry(identity.user.clone()).or_default();
         Ok((passed, user.count(identity, now)))
+    }
+
+    /// Takes over what `other` counted, where both count.
+    pub(super) fn adopt(&self, other: &Self) {
+        let counted = other.lock().map(|users| users.clone());
+        if let (Some(mut users), Some(counted)) = (self.lock(), counted) {
+            *users = counted;
+        }
     }
 
     /// `identity` is no longer in the cache.

@@ -1,1 +1,15 @@
-//! it
+//! The real gateway over real sockets, with the emulator as Behest: a file for each subject.
+
+#![expect(unreachable_pub, reason = "a test binary's modules have no outside")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::float_cmp,
+    clippy::missing_panics_doc,
+    reason = "in a test each of these is a failed assertion"
+)]
+
+mod main_path;
+mod support;

@@ -25,7 +25,7 @@ fn three_variables_are_enough_and_either_secret_opens_both_formats() {
         }
         assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
-        assert_eq!(config.mint.ttl, Duration::from_secs(900));
+        assert_eq!(config.mint.ttl, Duration::from_mins(15));
         assert_eq!(config.mint.key.expose(), SK.as_bytes());
     }
 }
@@ -191,6 +191,12 @@ fn unknown_gateway_variables_only_warn() {
         warnings.contains("did you mean GATEWAY_LISTEN?"),
         "{warnings}"
     );
+    let problems = load(&[("GATEWAY_LISTN", "0.0.0.0:1"), ("BEHEST_KEY", "")]);
+    let problems = problems.map(|_| ()).unwrap_err().to_string();
+    assert!(
+        problems.contains("\nwarning: GATEWAY_LISTN is no setting"),
+        "{problems}"
+    );
     assert!(
         warnings.contains("GATEWAY_APP_URL is no setting"),
         "{warnings}"
@@ -237,7 +243,7 @@ fn secret_files_are_whole_less_one_line_break_and_lists_have_one_secret_a_line()
         .map(Secret::expose)
         .collect();
     let expected = [format!("new-{SECRET}"), format!("old-{SECRET}")];
-    assert_eq!(found, expected.each_ref().map(|secret| secret.as_bytes()));
+    assert_eq!(found, expected.each_ref().map(String::as_bytes));
     let hash_key = loaded.config.telemetry.user_hash_key.unwrap();
     assert_eq!(hash_key.expose(), b"two\nlines\n");
     assert_eq!(loaded.watched_files.len(), 4);

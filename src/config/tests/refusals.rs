@@ -4,7 +4,12 @@ use super::*;
 
 #[test]
 fn everything_that_is_missing_is_named_at_once_with_its_fix() {
-    let problems = Config::load(Sources::default()).map(|_| ()).unwrap_err();
+    let origin = ("GATEWAY_PUBLIC_ORIGIN", "https://app.example");
+    let problems = Config::load(Sources {
+        env: [origin].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
+        ..Sources::default()
+    });
+    let problems = problems.map(|_| ()).unwrap_err();
     let text = problems.to_string();
     assert_eq!(
         text,

@@ -30,6 +30,9 @@ fn the_report_shows_lengths_and_sources_and_no_secret() {
         "server.idle_timeout \"1m\" default"
     );
     assert_eq!(words("mint.kid "), "mint.kid - default");
+    let kinds = "session.providers [\"authjs-v5\", \"nextauth-v4\"] default";
+    assert_eq!(words("session.providers "), kinds);
+    assert!(!words("server.workers ").contains('-'), "{shown}");
     assert!(!shown.contains("[]."), "{shown}");
     let column = |key: &str| line(key).find(|c| "\"(-".contains(c));
     assert_eq!(column("mint.key "), column("server.idle_timeout "));

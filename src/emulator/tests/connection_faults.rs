@@ -175,7 +175,7 @@ async fn connections_are_counted_and_end_with_the_emulator() {
     assert_eq!(again.addr(), addr);
 }
 
-/// The last request to `path` ended within 200 ms of `left` because its client went.
+/// The last request to `path` ended within a second of `left` because its client went.
 async fn assert_left(emulator: &Emulator, path: &str, left: Instant) {
     let ended = emulator.log().wait_for(LIMIT, |seen| {
         let last = seen.to_path(path).last()?;
@@ -183,5 +183,5 @@ async fn assert_left(emulator: &Emulator, path: &str, left: Instant) {
     });
     let ended = ended.await.unwrap();
     let took = ended.saturating_duration_since(left);
-    assert!(took < Duration::from_millis(200), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }

@@ -63,6 +63,7 @@ impl Resettable for Noted {
 async fn each_event_is_one_write_even_without_a_pause() {
     let config = EmulatorConfig {
         frame_delay: Duration::ZERO,
+        signing_key: Some(signing_key()),
         ..EmulatorConfig::default()
     };
     let behest = Arc::new(Behest::new(config).unwrap());

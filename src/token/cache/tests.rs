@@ -1,5 +1,6 @@
 //! The cache against a scripted mint: time stands still unless a test moves it, no socket is opened.
 
+mod adoption;
 mod bounds;
 mod failures;
 mod flights;

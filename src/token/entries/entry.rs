@@ -108,6 +108,12 @@ impl Entry {
         in_force.then(|| failure.error.clone())
     }
 
+    /// What another cache can take over: the token, and when it was renewed after a 401.
+    pub(super) fn kept(&self, now: Now) -> Option<(Held, Option<Duration>)> {
+        self.usable(now)?;
+        Some((self.held.clone()?, self.renewed_at))
+    }
+
     pub(super) fn is_busy(&self) -> bool {
         self.flight.is_some()
     }

@@ -116,6 +116,29 @@ async fn entries_are_bounded_and_the_sweep_empties_what_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewed_token_counts_as_new_when_there_is_no_room() {
+    let mut cache = cache_config();
+    cache.max_entries = 2;
+    let bench = Bench::configured(&cache, &mint_config(), |_, identity, now| async move {
+        let life = if identity.user.as_str() == "ada" {
+            100
+        } else {
+            900
+        };
+        Ok(minted("token", life, now))
+    });
+    bench.ask("ada").await.unwrap();
+    bench.ask("bob").await.unwrap();
+    bench.advance(seconds(90)).await;
+    bench.ask("ada").await.unwrap();
+    settle().await;
+    bench.ask("cleo").await.unwrap();
+    let calls = bench.calls();
+    bench.ask("ada").await.unwrap();
+    assert_eq!(bench.calls(), calls, "bob is out");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cache_full_of_mints_under_way_is_overloaded_and_recovers() {
     let mut cache = cache_config();
     cache.max_entries = 2;

@@ -139,6 +139,38 @@ async fn everyone_is_served_within_a_second_of_the_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_success_clears_the_failures_of_others_that_are_still_in_force() {
+    let bench = Bench::new(|call, _, now| async move {
+        match call {
+            0..5 => Err(outage()),
+            5 => {
+                tokio::time::sleep(millis(10)).await;
+                Err(outage())
+            }
+            _ => Ok(minted("token", 900, now)),
+        }
+    });
+    for number in 0..5 {
+        bench.ask(&format!("user-{number}")).await.unwrap_err();
+    }
+    bench.advance(millis(500)).await;
+    let slow = async {
+        tokio::time::sleep(millis(5)).await;
+        bench.clock.advance(millis(400));
+    };
+    let (late, ()) = tokio::join!(bench.ask("late"), slow);
+    late.unwrap_err();
+    bench.advance(millis(100)).await;
+    bench.ask("late").await.unwrap_err();
+    assert_eq!(bench.ask("probe").await.unwrap(), "token");
+    assert_eq!(
+        bench.ask("late").await.unwrap(),
+        "token",
+        "100 ms after its failure"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_mint_that_hangs_is_a_timeout() {
     let bench = Bench::new(|_, _, _| std::future::pending());
     let begun = tokio::time::Instant::now();

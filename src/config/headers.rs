@@ -1,11 +1,6 @@
-//! Checks `[routes]`: what an operator may add to the API, and what never passes.
-//!
-//! An added route is always under `/v1` and never Behest's own administration; an added header is
-//! never one that the gateway itself decides.
+//! Checks the headers that `[routes]` adds: never one that the gateway itself decides.
 
-use http::{HeaderName, Method};
-
-use super::model::RoutePattern;
+use http::HeaderName;
 
 /// Request headers that carry identity, framing or the gateway's own decisions.
 const OWNED_IN_REQUESTS: [&str; 21] = [
@@ -65,55 +60,6 @@ const HOP_BY_HOP: [&str; 8] = [
     "proxy-connection",
 ];
 
-impl RoutePattern {
-    /// Reads `METHOD /v1/path/{id}`.
-    ///
-    /// # Errors
-    /// The rest of a sentence that begins with what `text` was given for.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let form = "must be a method and a path such as \"GET /v1/files/{id}\"";
-        let (method, path) = text.split_once(' ').ok_or(form)?;
-        let methods = [
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ];
-        let method = methods
-            .into_iter()
-            .find(|known| known.as_str() == method)
-            .ok_or("must begin with GET, POST, PUT, PATCH or DELETE (a GET also answers HEAD)")?;
-        let below = path
-            .strip_prefix("/v1/")
-            .ok_or("must have a path that begins with /v1/")?;
-        if !below.split('/').all(is_segment) {
-            return Err(format!(
-                "{form}: each segment is letters, digits, _ . : - or {{id}}"
-            ));
-        }
-        let first = below.split('/').next().unwrap_or_default();
-        if ["auth", "admin"]
-            .iter()
-            .any(|own| first.eq_ignore_ascii_case(own))
-            || first.starts_with('{')
-        {
-            return Err("must not reach /v1/auth or /v1/admin: they are never for browsers".into());
-        }
-        Ok(Self {
-            method,
-            path: path.to_owned(),
-        })
-    }
-}
-
-/// A literal of the characters that ids have, or `{id}`.
-fn is_segment(segment: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.:-".contains(&b);
-    let literal = (1..=128).contains(&segment.len()) && segment.bytes().all(plain);
-    segment == "{id}" || (literal && segment != "." && segment != "..")
-}
-
 /// Refuses request headers that the gateway owns.
 pub(super) fn check_request_headers(names: &[HeaderName]) -> Result<(), String> {
     check_headers(names, |name| {
@@ -165,43 +111,6 @@ fn check_headers(names: &[HeaderName], is_owned: impl Fn(&str) -> bool) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::DEFAULT_ROUTES;
-
-    #[test]
-    fn every_default_route_is_a_pattern() {
-        for route in DEFAULT_ROUTES {
-            assert!(RoutePattern::parse(route).is_ok(), "{route}");
-        }
-    }
-
-    #[test]
-    fn routes_outside_the_api_and_those_of_administration_are_refused() {
-        for route in [
-            "GET /admin",
-            "GET /v1",
-            "GET /v1/",
-            "GET /v1/auth/mint",
-            "POST /v1/Auth/mint",
-            "GET /v1/{id}/mint",
-            "GET /v1/admin/keys",
-            "GET /v1/a/../b",
-            "GET /v1/a//b",
-            "GET /v1/a%2fb",
-            "GET /v1/a?b",
-            "GET /v1/x/{id}{id}",
-            "GET /v1/x/{}",
-            "GET /v1/x/{name}",
-            "get /v1/files",
-            "CONNECT /v1/files",
-            "OPTIONS /v1/files",
-            "GET  /v1/files",
-            "/v1/files",
-            "",
-        ] {
-            assert!(RoutePattern::parse(route).is_err(), "{route}");
-        }
-        assert!(RoutePattern::parse("GET /v1/files/{id}/content").is_ok());
-    }
 
     #[test]
     fn headers_that_the_gateway_owns_cannot_be_added() {
