@@ -13,6 +13,9 @@ const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 /** Where the built programs lie: `BIN_DIR`, by default the debug build. */
 export const BIN_DIR = resolve(ROOT, process.env.BIN_DIR ?? 'target/debug');
 
+/** The OpenAI SDK as the demo's page loads it; `make` builds it. */
+export const DEMO_ASSETS = resolve(ROOT, 'target/demo');
+
 /** Where logs and screenshots go. */
 export const ARTIFACTS = resolve(ROOT, process.env.E2E_DIR ?? 'target/e2e');
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { credentialsIn, netlogFlags, readNetlog, sessionOutsideCookies } from '../lib/netlog.mjs';
-import { ARTIFACTS, startProgram } from '../lib/programs.mjs';
+import { ARTIFACTS, DEMO_ASSETS, startProgram } from '../lib/programs.mjs';
 
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const NETLOG = join(ARTIFACTS, 'browser-netlog.json');
@@ -32,7 +32,7 @@ describe('the demo in a browser', () => {
     demo = await startProgram(async (port) => {
       const listen = `127.0.0.1:${await port()}`;
       origin = `http://${listen}`;
-      return { name: 'behest-demo', args: ['--listen', listen], readyUrl: origin };
+      return { name: 'behest-demo', args: ['--listen', listen, '--assets', DEMO_ASSETS], readyUrl: origin };
     });
     browser = await chromium.launch({ executablePath: CHROMIUM, args: [...FLAGS, ...netlogFlags(NETLOG)] });
     context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
