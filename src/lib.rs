@@ -1,4 +1,69 @@
-//! behest-gateway: a session cookie goes in, a per-user Behest token goes upstream, the stream comes back.
+//! behest-gateway: a session cookie goes in, a per-user Behest token goes upstream, the stream comes
+//! back.
+//!
+//! # A request's life
+//!
+//! One straight function, [`gateway::Gateway::handle`], which calls `forward`, top to bottom:
+//!
+//! 1. **admitted** ([`admission`]): limits of the head, framing, route table, cross-origin defence,
+//!    declared body. Only an [`admission::Admitted`] goes on, and only it can be given a token.
+//! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`].
+//! 3. **held** ([`forward::request_body`]): a small body is read whole, so that it can be sent again.
+//! 4. **given a token** ([`token`]): from the cache, or from one mint that everyone shares.
+//! 5. **rewritten** ([`forward::headers`]): headers by allow-list, then the bearer and the session id.
+//! 6. **forwarded** ([`client`]): over this worker's own connections; a 401 is minted for and sent
+//!    once more.
+//! 7. **answered** ([`forward::body`]): streamed, observed, and logged when its body has ended.
+//!
+//! Every failure on the way is a [`error::GatewayError`] and becomes a response in [`mod@error`], the
+//! only file that knows status codes.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | session | what the app's cookie says: a user, a tier, an end |
+//! | identity | user, tier and session id: the key of the token cache and the only input of a mint |
+//! | token | the user's own short-lived Behest JWT |
+//! | mint | to make a token: by one call with the API key, or by signing locally |
+//! | upstream, downstream | Behest; the caller |
+//! | generation | one configuration made ready to serve; replaced whole on reload |
+//! | worker | a thread with a runtime and upstream connections of its own |
+//!
+//! # Where things are
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`config`] | every key, its sources, its checks; what `check` prints |
+//! | [`server`] | listeners, workers, connections, rotation, drain, health and metrics pages |
+//! | [`generation`] | a gateway built from a configuration, and what outlives it |
+//! | [`gateway`] | the straight function |
+//! | [`mod@error`] | failures as responses |
+//! | [`admission`] | what may be asked |
+//! | [`session`] | THE list of session providers; [`mod@inspect`] explains one cookie |
+//! | [`token`] | THE list of mint modes; the cache |
+//! | [`forward`] | the way to Behest and back |
+//! | [`client`], [`tls`] | the one way out; TLS in both directions |
+//! | [`telemetry`] | metrics, and what may be logged |
+//! | [`clock`], [`secret`], [`identity`] | what everything stands on |
+//! | `emulator` | Behest as a double (feature `emulator`); shares no code with the gateway |
+//!
+//! Who may know whom is enforced by a test (`tests/it/layers.rs`).
+//!
+//! # Why it is like this
+//!
+//! - **No tower, no framework.** Seven fixed steps need no algebra, and an argument cannot be
+//!   forgotten where a request extension can.
+//! - **An allow-list in both directions.** Duende.BFF's proxy path forwarded the session cookie
+//!   upstream (GHSA-vvg7-p7jw-8qr3); here a header has no way through unless it is named.
+//! - **One worker, one runtime, one pool.** An upstream pool for each thread instead of one shared,
+//!   and a current-thread runtime for each core, were the two largest savings measured on proxies of
+//!   this kind.
+//! - **A dropped answer closes its upstream connection.** The Stop button must stop the bill; hyper
+//!   alone would notice only at its next read.
+//! - **No shared store.** Session ids are derived and minting twice is harmless, so replicas need to
+//!   know nothing of each other.
+
 pub mod admission;
 pub mod client;
 pub mod clock;

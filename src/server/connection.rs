@@ -16,9 +16,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use super::io::{Patient, RequestGuard, Requests};
 use super::{Active, Shutdown};
@@ -58,26 +59,42 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shut
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let generation = active.load();
+    let generation = active.load_full();
     let config = ConnectionConfig::of(&generation.config);
-    match generation.tls.clone() {
-        None => {
-            let sniffed = tokio::time::timeout(config.head_timeout, starts_http2(&socket)).await;
-            let Ok(Ok(is_http2)) = sniffed else { return };
-            converse(socket, is_http2, active, config, shutdown).await;
-        }
-        Some(tls) => {
-            let handshake = TlsAcceptor::from(tls).accept(socket);
-            match tokio::time::timeout(config.head_timeout, handshake).await {
-                Err(_) => tracing::debug!("TLS handshake took too long"),
-                Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                Ok(Ok(socket)) => {
-                    let is_http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
-                    converse(socket, is_http2, active, config, shutdown).await;
-                }
-            }
-        }
+    // A browser opens connections ahead of need: in plaintext one that says nothing is idle, and
+    // none of them may hold up the end.
+    let patience = match generation.tls {
+        Some(_) => config.head_timeout,
+        None => config.idle_timeout,
+    };
+    let opening = tokio::time::timeout(patience, open(socket, generation.tls.clone()));
+    let opened = tokio::select! {
+        opened = opening => opened,
+        () = shutdown.closing() => return,
+    };
+    drop(generation);
+    match opened {
+        Err(_) => tracing::debug!("nothing came, or the TLS handshake took too long"),
+        Ok(Err(error)) => tracing::debug!(%error, "the connection could not be opened"),
+        Ok(Ok((socket, is_http2))) => converse(socket, is_http2, active, config, shutdown).await,
     }
+}
+
+/// A connection, plain or TLS.
+type Socket = Either<TcpStream, TlsStream<TcpStream>>;
+
+/// TLS, and whether HTTP/2 is spoken.
+async fn open(
+    socket: TcpStream,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> std::io::Result<(Socket, bool)> {
+    let Some(tls) = tls else {
+        let is_http2 = starts_http2(&socket).await?;
+        return Ok((Either::Left(socket), is_http2));
+    };
+    let socket = TlsAcceptor::from(tls).accept(socket).await?;
+    let is_http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Either::Right(socket), is_http2))
 }
 
 /// Whether the first bytes are those of HTTP/2; they stay unread.
@@ -97,15 +114,13 @@ async fn starts_http2(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn converse<S>(
-    socket: S,
+async fn converse(
+    socket: Socket,
     is_http2: bool,
     active: Arc<Active>,
     config: ConnectionConfig,
     shutdown: Shutdown,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+) {
     let requests = Requests::default();
     let head_timeout = (!is_http2).then_some(config.head_timeout);
     let socket = Patient::new(

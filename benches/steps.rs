@@ -1,0 +1,145 @@
+//! What each step of a request costs: `cargo bench --bench steps`.
+//!
+//! For `sign`, compare with `openssl speed rsa2048` on the same machine.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use behest_gateway::clock::{Clock, unix_time};
+use behest_gateway::config::{Config, Sources};
+use behest_gateway::emulator::SigningKey;
+use behest_gateway::forward::headers::HeaderPolicy;
+use behest_gateway::generation::{Generation, Process};
+use behest_gateway::session::SessionAuthenticator;
+use behest_gateway::token::Signer;
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+#[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
+#[path = "../src/session/sealer.rs"]
+mod sealer;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SECRET: &str = "bench-secret-8b1f0c2d4e6a79135ac0e2f4d6b8a9c1";
+
+fn config() -> Config {
+    let key = SigningKey::generate().and_then(|key| key.to_behest_key());
+    let env: BTreeMap<String, String> = [
+        ("BEHEST_KEY", key.unwrap_or_default().as_str()),
+        ("BEHEST_KID", "bench"),
+        ("BEHEST_TENANT_ID", "tenant"),
+        ("BEHEST_PROJECT_ID", "project"),
+        ("BEHEST_BASE_URL", "https://demo.behest.app"),
+        ("AUTH_SECRET", SECRET),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let sources = Sources {
+        env,
+        ..Sources::default()
+    };
+    match Config::load(sources) {
+        Ok(loaded) => loaded.config,
+        Err(problems) => std::panic::panic_any(problems.to_string()),
+    }
+}
+
+fn headers(cookie: &str, sealer: &sealer::Sealer) -> HeaderMap {
+    let exp = unix_time().as_secs() + 86_400;
+    let token = sealer.seal(&format!(
+        r#"{{"name":"Ada Lovelace","email":"ada@example.com","picture":null,"sub":"usr_0123456789","tier":"pro","sid":"browser-1","iat":1,"exp":{exp},"jti":"00000000-0000-0000-0000-000000000000"}}"#
+    ));
+    let cookie = format!("theme=dark; _ga=GA1.1.1; {cookie}={token}");
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("host", "app.example"),
+        ("accept", "application/json"),
+        ("content-type", "application/json"),
+        ("authorization", "Bearer unused"),
+        ("user-agent", "OpenAI/JS 6.0"),
+        ("x-stainless-lang", "js"),
+        ("x-stainless-os", "Linux"),
+        ("x-stainless-runtime", "browser:chrome"),
+        ("origin", "https://app.example"),
+        ("sec-fetch-site", "same-origin"),
+        ("cookie", &cookie),
+    ] {
+        if let Ok(value) = value.parse() {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
+    headers
+}
+
+fn steps(criterion: &mut Criterion) {
+    let config = config();
+    let clock = Clock::system();
+    let now = clock.now();
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
+    let sessions = SessionAuthenticator::new(&config.session);
+    let v5 = "authjs.session-token";
+    let v5_headers = headers(v5, &sealer::Sealer::v5(SECRET, v5));
+    let v4_headers = headers("next-auth.session-token", &sealer::Sealer::v4(SECRET));
+    for (name, headers) in [
+        ("session/authjs-v5", &v5_headers),
+        ("session/nextauth-v4", &v4_headers),
+    ] {
+        criterion.bench_function(name, |bench| {
+            bench.iter(|| runtime.block_on(sessions.authenticate(black_box(headers), now)));
+        });
+    }
+    criterion.bench_function("session/none", |bench| {
+        let none = HeaderMap::new();
+        bench.iter(|| runtime.block_on(sessions.authenticate(black_box(&none), now)));
+    });
+
+    let Ok(session) = runtime.block_on(sessions.authenticate(&v5_headers, now)) else {
+        std::panic::panic_any("the cookie does not open");
+    };
+    let process = Process::new(clock).and_then(|process| {
+        Generation::build(config.clone(), &process, None).map(|built| (process, built))
+    });
+    let Ok((_process, generation)) = process else {
+        std::panic::panic_any("the configuration does not build");
+    };
+    let tokens = Arc::clone(&generation.gateway.tokens);
+    criterion.bench_function("token/cache hit", |bench| {
+        bench.iter(|| {
+            runtime
+                .block_on(tokens.token(black_box(&session.identity), now))
+                .is_ok()
+        });
+    });
+
+    let policy = HeaderPolicy::default();
+    let (host, id) = (
+        HeaderValue::from_static("demo.behest.app"),
+        HeaderValue::from_static("gwr_0123456789abcdef"),
+    );
+    criterion.bench_function("headers/rewrite request", |bench| {
+        bench.iter(|| policy.rewrite_request(black_box(&v5_headers), &host, &id));
+    });
+
+    let Ok(signer) = Signer::new(&config.mint) else {
+        std::panic::panic_any("the key cannot sign");
+    };
+    criterion.bench_function("token/sign RS256-2048", |bench| {
+        bench.iter(|| signer.sign(black_box(&session.identity), now).is_ok());
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
+    targets = steps
+}
+criterion_main!(benches);
