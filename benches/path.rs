@@ -354,14 +354,17 @@ fn gateway(
     Ok((address, thread))
 }
 
-/// Renames a thread of this process.
+/// Renames a thread of this process, which may only just be starting.
 fn rename(from: &str, to: &str) -> Result<(), Error> {
-    for task in std::fs::read_dir("/proc/self/task")? {
-        let comm = task?.path().join("comm");
-        if std::fs::read_to_string(&comm)?.trim() == from {
-            std::fs::write(comm, to)?;
-            return Ok(());
+    for _ in 0..100 {
+        for task in std::fs::read_dir("/proc/self/task")? {
+            let comm = task?.path().join("comm");
+            if std::fs::read_to_string(&comm)?.trim() == from {
+                std::fs::write(comm, to)?;
+                return Ok(());
+            }
         }
+        std::thread::sleep(Duration::from_millis(10));
     }
     Err(format!("no thread {from}").into())
 }

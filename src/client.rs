@@ -20,6 +20,7 @@ use crate::clock;
 pub use connect::{ConnectError, Connector, OriginError};
 use lease::{Lease, Pools};
 pub use lease::{ResponseBody, enter_worker};
+use send_body::Progress;
 pub use send_body::{SendBody, SendBodyError};
 
 /// Any error, as bodies carry it.
@@ -32,7 +33,7 @@ type Sender = http1::SendRequest<SendBody>;
 pub struct ClientConfig {
     /// TCP, proxy and TLS together.
     pub connect_timeout: Duration,
-    /// From the request to the head of its answer.
+    /// From the last piece of the request to the head of its answer.
     pub first_byte_timeout: Duration,
     /// An idle connection is kept this long.
     pub pool_idle_timeout: Duration,
@@ -121,11 +122,9 @@ impl Client {
                 Some(lease) => lease,
                 None => self.connect().await?,
             };
+            let progress = request.body().progress();
             let answer = lease.sender().try_send_request(request);
-            let answer = tokio::time::timeout(self.config.first_byte_timeout, answer)
-                .await
-                .map_err(|_| ClientError::FirstByteTimeout(self.config.first_byte_timeout))?;
-            match answer {
+            match self.in_time(progress, answer).await? {
                 Ok(response) => {
                     return Ok(response.map(|incoming| ResponseBody::new(incoming, lease)));
                 }
@@ -134,6 +133,29 @@ impl Client {
                     Some(unsent) if !fresh => request = unsent,
                     _ => return Err(classify(failed.into_error())),
                 },
+            }
+        }
+    }
+
+    /// `answer`, if it comes within the first-byte timeout of the request's last piece.
+    async fn in_time<T>(
+        &self,
+        progress: Option<Progress>,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, ClientError> {
+        let timeout = self.config.first_byte_timeout;
+        let mut answer = std::pin::pin!(answer);
+        let mut left = timeout;
+        loop {
+            if let Ok(answer) = tokio::time::timeout(left, answer.as_mut()).await {
+                return Ok(answer);
+            }
+            // Time is up, unless the body was still on its way meanwhile.
+            let last = progress.as_ref().and_then(Progress::last);
+            let since = last.map_or(timeout, |last| clock::monotonic().duration_since(last));
+            left = timeout.saturating_sub(since);
+            if left.is_zero() {
+                return Err(ClientError::FirstByteTimeout(timeout));
             }
         }
     }

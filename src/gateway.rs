@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
@@ -45,11 +45,12 @@ impl Gateway {
     /// Answers every request: a failure becomes a response here and nowhere else.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<ObservedBody> {
         let request_id = request_id(request.headers());
+        let is_head = request.method() == Method::HEAD;
         let mut record = self
             .access_log
             .begin(request.method().clone(), request_id.clone());
         match self.forward(request, &mut record).await {
-            Ok((response, slot)) => self.pass_on(response, slot, record),
+            Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
             Err(error) => refuse(&error, record),
         }
     }
@@ -117,6 +118,7 @@ impl Gateway {
     fn pass_on(
         &self,
         response: Response<crate::client::ResponseBody>,
+        is_head: bool,
         slot: Slot,
         mut record: Record,
     ) -> Response<ObservedBody> {
@@ -127,12 +129,16 @@ impl Gateway {
             400..500 => Code::Upstream4xx,
             500.. => Code::Upstream5xx,
         };
-        record.trace_id = head.headers.get("x-trace-id").cloned();
+        record.trace_id = head
+            .headers
+            .get("x-trace-id")
+            .filter(|id| id.len() <= 128)
+            .cloned();
         let is_event_stream = headers::is_event_stream(&head.headers);
         head.headers = self
             .rewrite
             .policy
-            .rewrite_response(&head, record.request_id());
+            .rewrite_response(&head, is_head, record.request_id());
         head.extensions.clear();
         head.version = http::Version::HTTP_11;
         let relay = Relay::new(

@@ -152,8 +152,8 @@ fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     let sources = settings.sources()?;
     let loaded = Config::load(sources.clone())?;
     let json = loaded.config.telemetry.log_format == LogFormat::Json;
-    let filter = std::env::var("RUST_LOG").ok();
-    let _flushed_at_exit = logging::start(filter.as_deref(), json).map_err(Failure::usage)?;
+    let filter = sources.env.get("RUST_LOG").map(String::as_str);
+    let _flushed_at_exit = logging::start(filter, json).map_err(Failure::usage)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

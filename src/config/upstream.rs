@@ -73,7 +73,7 @@ const NO_PROXY: Key = key(
 const CONNECT_TIMEOUT: Key = key("upstream.connect_timeout", "For a TCP and TLS connection.");
 const FIRST_BYTE_TIMEOUT: Key = key(
     "upstream.first_byte_timeout",
-    "From sending the request to the head of its answer.",
+    "From the request's last byte to the head of its answer.",
 );
 const IDLE_TIMEOUT: Key = key("upstream.idle_timeout", "Between two bytes of an answer.");
 const HOLD_BODY: Key = key(

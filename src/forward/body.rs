@@ -90,7 +90,8 @@ impl Broken {
 }
 
 impl Relay {
-    /// Passes on `body`; `is_event_stream` lets it speak before it breaks.
+    /// Passes on `body`; `is_event_stream` lets it speak before it breaks, but not where its length
+    /// was stated: the words would fill it up, and the broken stream would look whole.
     #[must_use]
     pub fn new(
         body: ResponseBody,
@@ -99,10 +100,11 @@ impl Relay {
         cut: CancellationToken,
         slot: Slot,
     ) -> Self {
+        let may_speak = is_event_stream && body.size_hint().exact().is_none();
         Self {
             body,
             state: State::Passing,
-            events: is_event_stream.then(EventBoundary::default),
+            events: may_speak.then(EventBoundary::default),
             idle_timeout,
             cut,
             patience: None,

@@ -4,9 +4,11 @@
 //! headers have no way through, whatever they are called this year (CVE-2025-64484 came in through an
 //! underscore, CVE-2024-45410 through `Connection`).
 
+use http::header::GetAll;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION,
-    CONTENT_ENCODING, CONTENT_TYPE, COOKIE, DATE, HOST, RETRY_AFTER, SET_COOKIE, USER_AGENT,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, RETRY_AFTER, SET_COOKIE,
+    USER_AGENT,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, response};
 
@@ -56,8 +58,16 @@ impl HeaderPolicy {
     }
 
     /// The headers of the answer to the caller: from Behest's, by allow-list.
+    ///
+    /// The length of a body is stated by whoever writes it; that of a HEAD's answer, which has none,
+    /// is passed on (RFC 9110 section 9.3.2).
     #[must_use]
-    pub fn rewrite_response(&self, head: &response::Parts, request_id: &HeaderValue) -> HeaderMap {
+    pub fn rewrite_response(
+        &self,
+        head: &response::Parts,
+        is_head: bool,
+        request_id: &HeaderValue,
+    ) -> HeaderMap {
         let incoming = &head.headers;
         let nominated = Nominated::of(incoming);
         let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
@@ -65,6 +75,9 @@ impl HeaderPolicy {
             if self.passes_down(name) && !nominated.contains(name) {
                 outgoing.append(name.clone(), value.clone());
             }
+        }
+        if is_head && let Some(length) = incoming.get(CONTENT_LENGTH).and_then(length) {
+            outgoing.insert(CONTENT_LENGTH, length.into());
         }
         finish_response(&mut outgoing, request_id);
         outgoing
@@ -108,6 +121,13 @@ impl HeaderPolicy {
     }
 }
 
+/// A stated length, where it is one: hyper reads no length of a HEAD's answer.
+fn length(value: &HeaderValue) -> Option<u64> {
+    let digits = value.to_str().ok()?;
+    digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+    digits.parse().ok()
+}
+
 /// Attaches a user's token: the last thing that happens to a request's headers.
 pub(super) fn attach_token(headers: &mut HeaderMap, token: &AccessToken) {
     headers.insert(AUTHORIZATION, token.authorization.clone());
@@ -146,17 +166,20 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// The names in every `Connection` line: hop-by-hop by the sender's own word (RFC 9110 section 7.6.1).
-struct Nominated<'a>(&'a HeaderMap);
+///
+/// Most requests have no such line, and then no name is looked for.
+struct Nominated<'a>(Option<GetAll<'a, HeaderValue>>);
 
 impl<'a> Nominated<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
-        Self(headers)
+        let any = headers.contains_key(CONNECTION);
+        Self(any.then(|| headers.get_all(CONNECTION)))
     }
 
     fn contains(&self, name: &HeaderName) -> bool {
         self.0
-            .get_all(CONNECTION)
             .iter()
+            .flatten()
             .filter_map(|line| line.to_str().ok())
             .flat_map(|line| line.split(','))
             .any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
@@ -250,7 +273,7 @@ mod tests {
             ("x-ratelimit-remaining-requests", "1"),
             ("content-type", "text/event-stream; charset=utf-8"),
         ]);
-        let sent = HeaderPolicy::default().rewrite_response(&head, &"r1".parse().unwrap());
+        let sent = HeaderPolicy::default().rewrite_response(&head, false, &"r1".parse().unwrap());
         let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(

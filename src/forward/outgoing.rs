@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Uri, request};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Uri, request};
 
 use super::ForwardError;
 use super::headers::{HeaderPolicy, attach_token};
@@ -68,6 +69,10 @@ impl<'a> Outgoing<'a> {
         let Rewrite { policy, host, .. } = self.rewrite;
         let mut headers = policy.rewrite_request(&self.parts.headers, host, &self.request_id);
         attach_token(&mut headers, token);
+        if self.body.is_empty() && has_body(&self.parts.method) {
+            // hyper states no length of an empty body; many servers answer 411 without one.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
         *request.headers_mut() = headers;
         Some(request)
     }
@@ -83,4 +88,9 @@ impl<'a> Outgoing<'a> {
     pub fn request_id(&self) -> &HeaderValue {
         &self.request_id
     }
+}
+
+/// Whether a request of this method is expected to have a body (RFC 9110 section 8.6).
+fn has_body(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }

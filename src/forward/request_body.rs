@@ -74,9 +74,15 @@ impl RequestBody {
             Self::Held(bytes) => Some(SendBody::Held(Full::new(bytes.clone()))),
             Self::Streamed(streamed) => {
                 let streamed = streamed.take()?;
-                Some(SendBody::Streamed(streamed.boxed_unsync()))
+                Some(SendBody::streamed(streamed.boxed_unsync()))
             }
         }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Held(bytes) if bytes.is_empty())
     }
 
     /// Whether it can be sent again.

@@ -1,6 +1,7 @@
 //! Sends a request to Behest, and decides which answers may be passed on.
 
-use http::{Request, Response, StatusCode};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Request, Response, StatusCode};
 
 use super::ForwardError;
 use crate::client::{Client, ClientError, ResponseBody, SendBody, SendBodyError};
@@ -38,7 +39,8 @@ impl Upstream {
     /// Sends `request` once; `max_body` is what its body was counted against.
     ///
     /// # Errors
-    /// No answer, or one that must not be passed on: 101 and other 1xx, and redirects.
+    /// No answer, or one that must not be passed on: 101 and other 1xx, redirects, and one that says
+    /// its length twice.
     pub async fn send(
         &self,
         request: Request<SendBody>,
@@ -48,6 +50,9 @@ impl Upstream {
             self.client.send(request).await.map_err(|error| {
                 body_fault(&error, max_body).unwrap_or(ForwardError::Client(error))
             })?;
+        if lengths(response.headers()) > 1 {
+            return Err(ForwardError::Answer("more than one length"));
+        }
         let status = response.status();
         if status == StatusCode::UNAUTHORIZED {
             return Ok(Answer::Unauthorized);
@@ -60,6 +65,12 @@ impl Upstream {
         }
         Ok(Answer::Passed(response))
     }
+}
+
+/// How often the head says how long the body is; more than once, two readers could disagree.
+fn lengths(headers: &HeaderMap) -> usize {
+    let chunked = usize::from(headers.contains_key(TRANSFER_ENCODING));
+    headers.get_all(CONTENT_LENGTH).iter().count() + chunked
 }
 
 /// The fault in the request's own body, where that is why the call failed.

@@ -5,17 +5,26 @@
 //! idle timeout here, and the time for one head, from its first byte, is kept by this wrapper. A
 //! write that the client does not take within the stall timeout fails: a slow reader cannot hold
 //! memory and an upstream connection for ever.
+//!
+//! A connection is closed by halves: closing on unread bytes would reset it, and a caller that is
+//! still sending a refused body would lose the answer that says why (RFC 9112 section 9.6).
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
+
+/// After the last answer, what a caller still sends is discarded for this long.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Reads at most this often before others get their turn.
+const DISCARDS_AT_ONCE: usize = 16;
 
 /// Requests of one connection whose answers have not ended; shared with the connection's service.
 #[derive(Clone, Default)]
@@ -54,6 +63,8 @@ pub(super) struct Patient<S> {
     in_head: bool,
     head: Option<Pin<Box<Sleep>>>,
     stall: Option<Pin<Box<Sleep>>>,
+    /// Set once the writing half is closed.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
@@ -71,6 +82,7 @@ impl<S> Patient<S> {
             in_head: false,
             head: None,
             stall: None,
+            linger: None,
         }
     }
 
@@ -105,6 +117,28 @@ impl<S> Patient<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// While the caller may still be sending: until it ends its half, or the time is over.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let linger = self
+            .linger
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if linger.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut space = [0; 8 * 1024];
+        for _ in 0..DISCARDS_AT_ONCE {
+            let mut discarded = ReadBuf::new(&mut space);
+            let read = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut discarded));
+            if read.is_err() || discarded.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -124,7 +158,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,9 +199,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.linger.is_some() {
+            return self.poll_linger(cx);
+        }
         match Pin::new(&mut self.socket).poll_shutdown(cx) {
             Poll::Pending => self.poll_stall(cx),
-            ready @ Poll::Ready(_) => ready,
+            Poll::Ready(Ok(())) => self.poll_linger(cx),
+            failed @ Poll::Ready(Err(_)) => failed,
         }
     }
 }

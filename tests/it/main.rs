@@ -11,5 +11,13 @@
     reason = "in a test each of these is a failed assertion"
 )]
 
+mod broken_answers;
+mod disconnects;
+mod headers;
 mod main_path;
+mod refused_bodies;
+mod request_bodies;
+mod streaming;
 mod support;
+mod upstream_connections;
+mod upstream_faults;

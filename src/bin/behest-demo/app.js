@@ -17,7 +17,7 @@ const client = new OpenAI({
   maxRetries: 0, // so that a limit shows at once instead of being waited out
 });
 const MODEL = "behest-demo";
-const SUGGESTIONS = ["Explain a reverse proxy to a ten-year-old", "Write a haiku about session cookies"];
+const SUGGESTIONS = ["Who am I, and on which tier?", "What did you receive from my browser?"];
 
 const $ = (id) => document.getElementById(id);
 let user = null;
@@ -209,7 +209,7 @@ async function send(text) {
     if (run.text) history.push({ role: "assistant", content: run.text });
     else history.pop();
     setRunning(null);
-    $("prompt").focus();
+    if (matchMedia("(pointer: fine)").matches) $("prompt").focus(); // a phone would open its keyboard
     showProof();
   }
 }

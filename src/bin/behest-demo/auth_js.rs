@@ -33,7 +33,7 @@ impl AuthJs {
     pub(crate) fn new(secret: &str, name: &str) -> Result<Self, Unspecified> {
         let key = derive(secret, name)?;
         let (mac, cipher) = key.split_at(HALF);
-        let jwk = format!(r#"{{"k":"{}","kty":"oct"}}"#, encode(&key));
+        let jwk = format!(r#"{{"k":"{}","kty":"oct"}}"#, encode(key));
         let kid = encode(digest::digest(&digest::SHA512, jwk.as_bytes()));
         let header = json!({"alg": "dir", "enc": "A256CBC-HS512", "kid": kid}).to_string();
         Ok(Self {
@@ -132,8 +132,9 @@ mod tests {
         assert_ne!(ours.seal(&claims).unwrap(), token);
         let others = AuthJs::new("another secret of thirty-two bytes", NAME).unwrap();
         assert_eq!(others.open(&token), None);
-        for end in 1..token.len() {
-            assert_eq!(ours.open(&token[..end]), None);
+        let mut shorter = token.clone();
+        while shorter.pop().is_some() {
+            assert_eq!(ours.open(&shorter), None);
         }
         assert_eq!(ours.open(&format!("{token}.")), None);
     }

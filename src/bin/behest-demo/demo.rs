@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchanges;
 use crate::pages::{self, Page, Pages};
-use crate::sign_in::{SignIn, Tier, random_text};
+use crate::sign_in::{SignIn, SignedIn, Tier, random_text};
 use crate::watched::Watched;
 
 /// The body of any answer.
@@ -100,9 +100,10 @@ impl Demo {
     async fn pass_to_gateway(&self, request: Request<Incoming>) -> Response<DemoBody> {
         let (head, body) = request.into_parts();
         let exchange = self.exchanges.begin(&head);
+        let before = self.added();
         let response = self.gateway.handle(Request::from_parts(head, body)).await;
         if let Some(exchange) = &exchange {
-            exchange.answered(&response);
+            exchange.answered(&response, before.micros_until(&self.added()));
         }
         response.map(|body| Either::Left(Watched::new(body, exchange)))
     }
@@ -131,18 +132,28 @@ impl Demo {
             let minted = seen.minted();
             (seen.total_requests.saturating_sub(minted), minted)
         });
-        let page = self.metrics.page().unwrap_or_default();
-        let page = String::from_utf8_lossy(&page);
         shown.insert(
             "counters".to_owned(),
             json!({
                 "requests": requests,
                 "minted": minted,
-                "reused": metric(&page, "behest_gateway_token_cache_total{outcome=\"hit\"}"),
-                "added_us": mean_micros(&page, "behest_gateway_added_seconds"),
+                "reused": self.metric("behest_gateway_token_cache_total{outcome=\"hit\"}"),
             }),
         );
         pages::found(&Value::Object(shown))
+    }
+
+    /// What the gateway has added to all requests so far.
+    fn added(&self) -> Added {
+        Added {
+            seconds: self.metric("behest_gateway_added_seconds_sum"),
+            requests: self.metric("behest_gateway_added_seconds_count"),
+        }
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let page = self.metrics.page().unwrap_or_default();
+        metric(&String::from_utf8_lossy(&page), name)
     }
 
     /// Signing in and out, and changing the tier.
@@ -175,7 +186,7 @@ impl Demo {
         let session = match path {
             "/demo/sign-in" => {
                 let user = asked.get("user").and_then(Value::as_str);
-                self.sign_in.begin(user.unwrap_or_default(), now)?
+                SignedIn::begin(user.unwrap_or_default(), now)?
             }
             "/demo/tier" => {
                 let tier = asked.get("tier").cloned().unwrap_or_default();
@@ -210,7 +221,7 @@ fn emulator(key: &str) -> EmulatorConfig {
     EmulatorConfig {
         api_keys: vec![key.to_owned()],
         tiers: BTreeMap::from([
-            ("free".to_owned(), limits(8, 2_000)),
+            ("free".to_owned(), limits(8, 6_000)),
             ("pro".to_owned(), limits(120, 200_000)),
         ]),
         frame_delay: WORD_PAUSE,
@@ -241,17 +252,24 @@ fn no_crypto(_: Unspecified) -> StartError {
     "the system gives no randomness, or its cryptography fails".into()
 }
 
-/// The value of one line of a metrics page.
-fn metric(page: &str, name: &str) -> Option<f64> {
-    let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
-    page.lines().find_map(value)
+/// The gateway's own histogram of the time that it adds, at one moment.
+struct Added {
+    seconds: f64,
+    requests: f64,
 }
 
-/// The mean of a histogram of seconds, in microseconds; `None` before the first observation.
-fn mean_micros(page: &str, name: &str) -> Option<f64> {
-    let sum = metric(page, &format!("{name}_sum"))?;
-    let count = metric(page, &format!("{name}_count"))?;
-    (count > 0.0).then(|| sum / count * 1e6)
+impl Added {
+    /// What one request added between two moments; `None` if there was none, or more than one.
+    fn micros_until(&self, later: &Self) -> Option<f64> {
+        let is_one = (later.requests - self.requests - 1.0).abs() < 0.5;
+        is_one.then_some((later.seconds - self.seconds) * 1e6)
+    }
+}
+
+/// The value of one line of a metrics page; 0 for what was never counted.
+fn metric(page: &str, name: &str) -> f64 {
+    let value = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
+    page.lines().find_map(value).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -285,10 +303,18 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_read_off_their_page() {
-        let page = "# TYPE a histogram\na_sum 0.003\na_count 2\nb{outcome=\"hit\"} 7\n";
-        assert_eq!(metric(page, "b{outcome=\"hit\"}"), Some(7.0));
-        assert_eq!(mean_micros(page, "a").map(f64::round), Some(1500.0));
-        assert_eq!(mean_micros("a_sum 0\na_count 0\n", "a"), None);
+    fn a_metric_is_read_off_the_page() {
+        let page = "# TYPE b counter\na_sum 0.003\nb{outcome=\"hit\"} 7\n";
+        let is = |name: &str, value: f64| (metric(page, name) - value).abs() < f64::EPSILON;
+        assert!(is("b{outcome=\"hit\"}", 7.0) && is("a_sum", 0.003) && is("c", 0.0));
+    }
+
+    #[test]
+    fn added_time_is_told_only_of_a_request_that_was_alone() {
+        let at = |seconds, requests| Added { seconds, requests };
+        let one = at(1.0, 7.0).micros_until(&at(1.25, 8.0));
+        assert_eq!(one, Some(250_000.0));
+        assert_eq!(at(1.0, 7.0).micros_until(&at(1.25, 9.0)), None);
+        assert_eq!(at(1.0, 7.0).micros_until(&at(1.0, 7.0)), None);
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 /// Requests that are remembered.
 const KEPT: usize = 64;
 /// What stands for a credential.
-const MASK: &str = "••••••••";
+const MASK: &str = "••••";
 /// Header values are shown up to this many characters.
 const LONGEST: usize = 160;
 /// The headers that the demo is about, in the order of the panel; all others follow by name.
@@ -42,6 +42,8 @@ struct Exchange {
     headers: Vec<(String, String)>,
     status: Option<u16>,
     code: Option<String>,
+    /// What the gateway added before it sent the request on, in microseconds.
+    added_us: Option<f64>,
     /// When the answer's last byte was handed on, or the browser left.
     ended: Option<Instant>,
 }
@@ -56,6 +58,7 @@ impl Exchanges {
             headers: masked(&head.headers),
             status: None,
             code: None,
+            added_us: None,
             ended: None,
         };
         let mut kept = self.lock();
@@ -94,13 +97,14 @@ pub(crate) struct OpenExchange {
 }
 
 impl OpenExchange {
-    /// Notes the answer's head.
-    pub(crate) fn answered<B>(&self, response: &Response<B>) {
+    /// Notes the answer's head, and what the gateway added to get there, in microseconds.
+    pub(crate) fn answered<B>(&self, response: &Response<B>, added_us: Option<f64>) {
         let code = response.headers().get("x-gateway-error");
         let code = code.and_then(|code| code.to_str().ok()).map(str::to_owned);
         self.note(|exchange| {
             exchange.status = Some(response.status().as_u16());
             exchange.code = code;
+            exchange.added_us = added_us;
         });
     }
 
@@ -133,6 +137,7 @@ fn shown(exchange: &Exchange, received: Option<&RequestRecord>) -> Map<String, V
     put("claims", json!(claims.map(visible_claims)));
     put("status", json!(exchange.status));
     put("code", json!(exchange.code));
+    put("added_us", json!(exchange.added_us));
     put("done", json!(exchange.ended.is_some()));
     put(
         "disconnect_ms",
@@ -154,10 +159,11 @@ fn disconnect_ms(exchange: &Exchange, record: &RequestRecord) -> Option<f64> {
     Some((took.as_secs_f64() * 10_000.0).round() / 10.0)
 }
 
-fn visible_claims(claims: &Value) -> Map<String, Value> {
+/// Name and value of each, in the order that the page shows them in.
+fn visible_claims(claims: &Value) -> Vec<(&'static str, &Value)> {
     CLAIMS
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), claims.get(name)?.clone())))
+        .filter_map(|name| Some((name, claims.get(name)?)))
         .collect()
 }
 

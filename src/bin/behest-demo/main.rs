@@ -47,7 +47,7 @@ struct Arguments {
 /// Browsers need six connections each.
 const MAX_CONNECTIONS: usize = 256;
 /// For a request's head, and for the pause between two requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

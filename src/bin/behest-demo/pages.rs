@@ -135,6 +135,7 @@ mod tests {
             .chain(WIRE.split('"'));
         let files: Vec<_> = attributes
             .filter(|text| text.starts_with('/') && text.contains('.'))
+            .filter(|text| !text.contains(char::is_whitespace))
             .collect();
         assert!(files.len() >= 5, "{files:?}");
         for file in files {

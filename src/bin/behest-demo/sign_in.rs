@@ -50,6 +50,24 @@ pub(crate) struct SignedIn {
 }
 
 impl SignedIn {
+    /// A new session of the user with this id; `None` if there is no such user.
+    ///
+    /// # Errors
+    /// If there is no randomness.
+    pub(crate) fn begin(id: &str, now: Now) -> Result<Option<Self>, Unspecified> {
+        let Some((id, name, email, tier)) = PEOPLE.into_iter().find(|person| person.0 == id) else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            sub: id.to_owned(),
+            name: name.to_owned(),
+            email: email.to_owned(),
+            tier,
+            sid: random_text::<16>()?,
+            exp: now.unix_seconds() + LIFETIME,
+        }))
+    }
+
     /// The same session with another tier.
     pub(crate) fn with_tier(self, tier: Tier) -> Self {
         Self { tier, ..self }
@@ -81,24 +99,6 @@ impl SignIn {
     pub(crate) fn new(secret: &str) -> Result<Self, Unspecified> {
         let seal = AuthJs::new(secret, COOKIE_NAME)?;
         Ok(Self { seal })
-    }
-
-    /// A new session of the user with this id; `None` if there is no such user.
-    ///
-    /// # Errors
-    /// If there is no randomness.
-    pub(crate) fn begin(&self, id: &str, now: Now) -> Result<Option<SignedIn>, Unspecified> {
-        let Some((id, name, email, tier)) = PEOPLE.into_iter().find(|person| person.0 == id) else {
-            return Ok(None);
-        };
-        Ok(Some(SignedIn {
-            sub: id.to_owned(),
-            name: name.to_owned(),
-            email: email.to_owned(),
-            tier,
-            sid: random_text::<16>()?,
-            exp: now.unix_seconds() + LIFETIME,
-        }))
     }
 
     /// The `Set-Cookie` for this session: sealed anew, so that `iat` and `jti` are new as well.
@@ -134,13 +134,15 @@ impl SignIn {
             .filter_map(|pair| pair.trim().split_once('='))
             .find(|(name, _)| *name == COOKIE_NAME)?
             .1;
-        let session: SignedIn = serde_json::from_value(self.seal.open(sealed)?).ok()?;
+        let claims = self.seal.open(sealed)?;
+        let session: SignedIn = serde_json::from_value(claims).ok()?;
         (session.exp > now.unix_seconds()).then_some(session)
     }
 }
 
-fn set_cookie(value: &str, life: u64) -> Result<HeaderValue, Unspecified> {
-    let line = format!("{COOKIE_NAME}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax");
+fn set_cookie(content: &str, seconds: u64) -> Result<HeaderValue, Unspecified> {
+    let line =
+        format!("{COOKIE_NAME}={content}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax");
     HeaderValue::try_from(line).map_err(|_| Unspecified)
 }
 
@@ -188,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn the_gateway_opens_the_cookie_as_an_auth_js_session() {
         let (sign_in, now) = (SignIn::new(SECRET).unwrap(), Clock::system().now());
-        let ada = sign_in.begin("ada", now).unwrap().unwrap();
+        let ada = SignedIn::begin("ada", now).unwrap().unwrap();
         let cookie = sign_in.cookie(&ada, now).unwrap();
         let session = opened_by_the_gateway(&cookie, now).await;
         assert_eq!(session.provider, "authjs-v5");
@@ -200,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn another_tier_is_the_same_session() {
         let (sign_in, now) = (SignIn::new(SECRET).unwrap(), Clock::system().now());
-        let ada = sign_in.begin("ada", now).unwrap().unwrap();
+        let ada = SignedIn::begin("ada", now).unwrap().unwrap();
         let before = opened_by_the_gateway(&sign_in.cookie(&ada, now).unwrap(), now).await;
         let cookie = sign_in.cookie(&ada.with_tier(Tier::Pro), now).unwrap();
         let after = opened_by_the_gateway(&cookie, now).await;
@@ -212,7 +214,7 @@ mod tests {
     #[test]
     fn the_app_reads_its_own_cookie_until_it_ends() {
         let (sign_in, clock) = (SignIn::new(SECRET).unwrap(), Clock::manual(1_800_000_000));
-        let grace = sign_in.begin("grace", clock.now()).unwrap().unwrap();
+        let grace = SignedIn::begin("grace", clock.now()).unwrap().unwrap();
         let headers = sent_back(&sign_in.cookie(&grace, clock.now()).unwrap());
         assert_eq!(sign_in.read(&headers, clock.now()), Some(grace));
         clock.advance(std::time::Duration::from_secs(LIFETIME));
@@ -223,7 +225,7 @@ mod tests {
 
     #[test]
     fn nobody_else_can_sign_in() {
-        let (sign_in, now) = (SignIn::new(SECRET).unwrap(), Clock::system().now());
-        assert_eq!(sign_in.begin("mallory", now).unwrap(), None);
+        let now = Clock::system().now();
+        assert_eq!(SignedIn::begin("mallory", now).unwrap(), None);
     }
 }

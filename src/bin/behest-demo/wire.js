@@ -10,7 +10,7 @@ export async function showExchange(id) {
   const response = await fetch(`/demo/last?id=${encodeURIComponent(id)}`);
   if (!response.ok) return null;
   const seen = await response.json();
-  showCounters(seen.counters);
+  showCounters(seen.counters, seen.added_us);
   showPanels(seen);
   return seen;
 }
@@ -28,11 +28,11 @@ export function showProof() {
   $("proof-session").textContent = entries(sessionStorage.length);
 }
 
-function showCounters(counters) {
+function showCounters(counters, addedMicros) {
   $("count-requests").textContent = counters.requests;
   $("count-minted").textContent = counters.minted;
   $("count-reused").textContent = counters.reused;
-  $("count-added").textContent = duration(counters.added_us);
+  $("count-added").textContent = duration(addedMicros);
 }
 
 function duration(micros) {
@@ -69,14 +69,13 @@ function rowOf(row, side, claims) {
   made.append(name);
   const absent = side === "sent" ? "not sent" : "not here";
   made.append(value == null ? text("div", "value absent", absent) : text("div", "value", value));
-  if (row.note && side === "sent") made.append(text("small", "", row.note));
   if (row.header === "authorization" && claims) made.append(claimList(claims));
   return made;
 }
 
 function claimList(claims) {
   const list = text("dl", "claims");
-  for (const [name, value] of Object.entries(claims)) {
+  for (const [name, value] of claims) {
     list.append(text("dt", "", name), text("dd", "", name === "exp" ? expiry(value) : String(value)));
   }
   list.setAttribute("aria-label", "Claims of the token that Behest received");

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -27,9 +29,12 @@ pub struct Caller {
 }
 
 enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http1(http1::SendRequest<SentBody>),
+    Http2(http2::SendRequest<SentBody>),
 }
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type SentBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl Caller {
     pub async fn connect(address: SocketAddr, protocol: Protocol) -> Self {
@@ -57,10 +62,12 @@ impl Caller {
     }
 
     /// Sends one request and returns when the head of its answer is there.
-    pub async fn send(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> hyper::Result<Response<Incoming>> {
+    pub async fn send<B>(&mut self, request: Request<B>) -> hyper::Result<Response<Incoming>>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
         match &mut self.sender {
             Sender::Http1(sender) => {
                 sender.ready().await?;
@@ -133,6 +140,11 @@ pub fn chat(address: SocketAddr, cookie: &str, stream: bool) -> Request<Full<Byt
         "stream": stream,
         "messages": [{ "role": "user", "content": "hello" }],
     });
+    chat_of(address, cookie, &body)
+}
+
+/// A chat request with `cookie` and this body.
+pub fn chat_of(address: SocketAddr, cookie: &str, body: &Value) -> Request<Full<Bytes>> {
     Request::post("/v1/chat/completions")
         .header("host", address.to_string())
         .header("content-type", "application/json")

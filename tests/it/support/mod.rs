@@ -4,6 +4,9 @@ pub mod caller;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod sealer;
+pub mod upload;
+pub mod upstream;
+pub mod wire;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -47,16 +50,21 @@ impl Stage {
 
     /// Over an emulator of one's own.
     pub fn over(emulator: Emulator, env: &[(&str, &str)]) -> Self {
-        let sources = sources(&emulator.base_url(), env);
-        let loaded = Config::load(sources.clone()).unwrap_or_else(|problems| panic!("{problems}"));
-        let process = Process::new(Clock::system()).unwrap();
-        let reload = Box::new(move || Config::load(sources.clone()));
-        let server = Server::start(loaded, process.clone(), reload).unwrap();
+        let (server, process) = serve(&emulator.base_url(), env);
         Self {
             emulator,
             server,
             process,
         }
+    }
+
+    /// Whose emulator pauses `pace` between two events.
+    pub async fn paced(pace: Duration, env: &[(&str, &str)]) -> Self {
+        let emulator = Emulator::start(EmulatorConfig {
+            frame_delay: pace,
+            ..EmulatorConfig::default()
+        });
+        Self::over(emulator.await.unwrap(), env)
     }
 
     /// The metrics page.
@@ -72,6 +80,16 @@ impl Stage {
             .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
+}
+
+/// A gateway in front of whatever is at `base_url`.
+pub fn serve(base_url: &str, env: &[(&str, &str)]) -> (Server, Process) {
+    let sources = sources(base_url, env);
+    let loaded = Config::load(sources.clone()).unwrap_or_else(|problems| panic!("{problems}"));
+    let process = Process::new(Clock::system()).unwrap();
+    let reload = Box::new(move || Config::load(sources.clone()));
+    let server = Server::start(loaded, process.clone(), reload).unwrap();
+    (server, process)
 }
 
 /// The environment of a gateway on free ports; `env` is added and wins.
