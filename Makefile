@@ -82,9 +82,11 @@ lint: fmt clippy docs deny ## Format, clippy with and without features, document
 fmt:
 	cargo fmt --check
 
-.PHONY: clippy
-clippy:
+.PHONY: clippy clippy-all-features clippy-no-features
+clippy: clippy-all-features clippy-no-features
+clippy-all-features:
 	cargo clippy --locked --all-features --all-targets -- -D warnings
+clippy-no-features:
 	cargo clippy --locked --all-targets -- -D warnings
 
 .PHONY: docs
@@ -143,8 +145,9 @@ $(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs
 	cd $(DEMO) && $(NPM_CI)
 	node $(DEMO)/build.mjs $(dir $@)
 
+# Unoptimised: half the build, and it runs for seconds.
 target/tools/bin/cargo-deny:
-	env -u CARGO_TARGET_DIR cargo install --quiet --locked --root target/tools cargo-deny --version $(DENY_VERSION)
+	env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root target/tools cargo-deny --version $(DENY_VERSION)
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
