@@ -4,6 +4,8 @@
 //! here; `Display` and the chain of sources go to the log only. One code word serves the body, the
 //! `x-gateway-error` header, the metrics and the log.
 
+mod code;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,8 +19,8 @@ use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::session::SessionError;
-use crate::telemetry::labels::labels;
 use crate::token::TokenError;
+pub use code::Code;
 
 const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -73,66 +75,6 @@ const fn verdict(status: StatusCode, code: Code, message: &'static str, retry: R
         code,
         message,
         retry,
-    }
-}
-
-labels! {
-    /// The code word of how a request ended: in the body, the header, the metrics and the log.
-    Code {
-        /// Passed on, below 400.
-        Ok = "ok",
-        /// Passed on, 4xx.
-        Upstream4xx = "upstream_4xx",
-        /// Passed on, 5xx.
-        Upstream5xx = "upstream_5xx",
-        /// The caller left before the end (499 in the log).
-        ClientGone = "client_gone",
-        /// Behest broke off after the head.
-        UpstreamCut = "upstream_cut",
-        /// Behest fell silent within an answer.
-        UpstreamIdle = "upstream_idle",
-        /// Cut by the gateway's own shutdown.
-        Drained = "drained",
-        /// 401: no cookie.
-        SessionMissing = "session_missing",
-        /// 401: the session has ended.
-        SessionExpired = "session_expired",
-        /// 401: the cookie is no session.
-        SessionInvalid = "session_invalid",
-        /// 403: another site's page.
-        CrossOriginRefused = "cross_origin_refused",
-        /// 404: no such path.
-        RouteUnknown = "route_unknown",
-        /// 405: not with this method.
-        MethodNotAllowed = "method_not_allowed",
-        /// 400: malformed.
-        RequestInvalid = "request_invalid",
-        /// 413: over `limits.max_body`.
-        BodyTooLarge = "body_too_large",
-        /// 431: over `limits.max_head` or `limits.max_headers`.
-        HeadersTooLarge = "headers_too_large",
-        /// 414: over `limits.max_uri`.
-        UriTooLong = "uri_too_long",
-        /// 429: over a limit of this user.
-        UserBusy = "user_busy",
-        /// 502: the mint refused.
-        MintRefused = "mint_refused",
-        /// 503: the mint is down or answers nonsense.
-        MintUnavailable = "mint_unavailable",
-        /// 504: the mint is late.
-        MintTimeout = "mint_timeout",
-        /// 502: Behest refuses the token, and a new one too.
-        TokenRejected = "token_rejected",
-        /// 503: the token was renewed, but the body cannot be sent again.
-        TokenRenewed = "token_renewed",
-        /// 502: no connection, or closed without an answer.
-        UpstreamUnreachable = "upstream_unreachable",
-        /// 504: a timeout before the answer's head.
-        UpstreamTimeout = "upstream_timeout",
-        /// 502: an answer that cannot be passed on.
-        UpstreamInvalid = "upstream_invalid",
-        /// 503: too much under way.
-        Overloaded = "overloaded",
     }
 }
 

@@ -24,7 +24,7 @@ use crate::gateway::Gateway;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator};
 use crate::telemetry::access_log::{AccessLog, UNMATCHED};
-use crate::telemetry::metrics::{LabelSets, Metrics};
+use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
 use crate::tls::{self, TlsError};
 use crate::token::{KeyError, TokenCache, TokenMinter};
 
@@ -98,7 +98,7 @@ pub enum BuildError {
     Key(#[from] KeyError),
     /// The metrics.
     #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
+    Metrics(#[from] MetricsError),
 }
 
 /// One configuration, ready to serve.

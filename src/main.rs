@@ -174,14 +174,26 @@ fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
         version = env!("CARGO_PKG_VERSION"),
         "serving"
     );
-    obey_signals(&server).map_err(|error| Failure::runtime(&error))?;
+    let ended = obey_signals(&server).map_err(|error| Failure::runtime(&error))?;
+    if let End::Cut = ended {
+        // The server's threads end with the process.
+        return Ok(ExitCode::FAILURE);
+    }
     server.join();
     Ok(ExitCode::SUCCESS)
 }
 
+/// How the server came to its end.
+enum End {
+    /// It has drained.
+    Drained,
+    /// A second signal asked for the end at once.
+    Cut,
+}
+
 /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads. Returns when the server has
-/// ended.
-fn obey_signals(server: &Server) -> std::io::Result<()> {
+/// ended, or is to be cut.
+fn obey_signals(server: &Server) -> std::io::Result<End> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -200,14 +212,14 @@ fn obey_signals(server: &Server) -> std::io::Result<()> {
                 }
                 () = tokio::time::sleep(Duration::from_millis(50)), if draining => {
                     if server.is_finished() {
-                        return Ok(());
+                        return Ok(End::Drained);
                     }
                     continue;
                 }
             }
             if draining {
                 tracing::warn!("second signal: ending at once");
-                return Ok(());
+                return Ok(End::Cut);
             }
             draining = true;
             server.drain();

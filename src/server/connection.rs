@@ -59,22 +59,23 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, shutdown: Shut
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    let idle_timeout = active.load().config.server.idle_timeout;
+    tokio::select! {
+        biased;
+        first = tokio::time::timeout(idle_timeout, socket.readable()) => {
+            let Ok(Ok(())) = first else { return };
+        }
+        // A browser opens connections ahead of need: until the first byte this one is idle, and
+        // nothing is lost if it ends.
+        () = shutdown.closing() => return,
+    }
     let generation = active.load_full();
     let config = ConnectionConfig::of(&generation.config);
-    // A browser opens connections ahead of need: in plaintext one that says nothing is idle, and
-    // none of them may hold up the end.
-    let patience = match generation.tls {
-        Some(_) => config.head_timeout,
-        None => config.idle_timeout,
-    };
-    let opening = tokio::time::timeout(patience, open(socket, generation.tls.clone()));
-    let opened = tokio::select! {
-        opened = opening => opened,
-        () = shutdown.closing() => return,
-    };
+    let opening = open(socket, generation.tls.clone());
+    let opened = tokio::time::timeout(config.head_timeout, opening).await;
     drop(generation);
     match opened {
-        Err(_) => tracing::debug!("nothing came, or the TLS handshake took too long"),
+        Err(_) => tracing::debug!("the connection took too long to open"),
         Ok(Err(error)) => tracing::debug!(%error, "the connection could not be opened"),
         Ok(Ok((socket, is_http2))) => converse(socket, is_http2, active, config, shutdown).await,
     }

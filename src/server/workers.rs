@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{Active, Shutdown, connection};
 use crate::client;
@@ -19,8 +20,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// All workers. They end when this is dropped.
 pub(super) struct Workers {
-    workers: Vec<Worker>,
+    threads: Vec<Worker>,
     metrics: Arc<Metrics>,
+    connections: TaskTracker,
 }
 
 struct Worker {
@@ -33,6 +35,8 @@ struct Place {
     open: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
     _permit: tokio::sync::OwnedSemaphorePermit,
+    /// Counts it as open for the drain also before its worker has taken it up.
+    _tracked: TaskTrackerToken,
 }
 
 impl Drop for Place {
@@ -56,12 +60,7 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let serving = serve(
-                dealt,
-                Arc::clone(active),
-                shutdown.clone(),
-                connections.clone(),
-            );
+            let serving = serve(dealt, Arc::clone(active), shutdown.clone());
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
@@ -74,8 +73,9 @@ impl Workers {
             })
         };
         Ok(Self {
-            workers: (0..count.max(1)).map(start).collect::<io::Result<_>>()?,
+            threads: (0..count.max(1)).map(start).collect::<io::Result<_>>()?,
             metrics: Arc::clone(&process.metrics),
+            connections: connections.clone(),
         })
     }
 
@@ -103,7 +103,7 @@ impl Workers {
     /// To the worker with the fewest connections.
     fn deal(&self, socket: std::net::TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
         let fewest = self
-            .workers
+            .threads
             .iter()
             .min_by_key(|worker| worker.open.load(Ordering::Relaxed));
         let Some(worker) = fewest else { return };
@@ -113,6 +113,7 @@ impl Workers {
             open: Arc::clone(&worker.open),
             metrics: Arc::clone(&self.metrics),
             _permit: permit,
+            _tracked: self.connections.token(),
         };
         if worker.sockets.send((socket, place)).is_err() {
             tracing::error!("a worker has ended");
@@ -125,14 +126,13 @@ async fn serve(
     mut dealt: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>,
     active: Arc<Active>,
     shutdown: Shutdown,
-    connections: TaskTracker,
 ) {
     while let Some((socket, place)) = dealt.recv().await {
         let Ok(socket) = TcpStream::from_std(socket) else {
             continue;
         };
         let serving = connection::serve(socket, Arc::clone(&active), shutdown.clone());
-        connections.spawn(async move {
+        tokio::spawn(async move {
             serving.await;
             drop(place);
         });

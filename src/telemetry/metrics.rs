@@ -15,6 +15,9 @@ use prometheus::{
 
 use super::labels::{CacheOutcome, DisconnectPhase, MintOutcome, ReloadOutcome};
 
+/// Why metrics cannot be made or shown.
+pub type MetricsError = prometheus::Error;
+
 /// Durations, in seconds, from a cache hit's microseconds to a long stream's minutes.
 const SECONDS: [f64; 16] = [
     0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,

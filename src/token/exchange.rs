@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::client::{Client, ClientError};
 use crate::clock::Now;
-use crate::identity::Identity;
+use crate::identity::{Identity, SessionId};
 
 use super::retry_after::retry_after;
 use super::tiers::Tiers;
@@ -96,10 +96,7 @@ impl Call {
             user_id: identity.user.as_str(),
             ttl: self.ttl.as_secs(),
             tier: self.tiers.resolve(identity.tier.as_ref()),
-            session_id: identity
-                .session_id
-                .as_ref()
-                .map(super::super::identity::SessionId::as_str),
+            session_id: identity.session_id.as_ref().map(SessionId::as_str),
         };
         // Texts and numbers: writing them as JSON cannot fail.
         let body = serde_json::to_vec(&ask).unwrap_or_default();

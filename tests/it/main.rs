@@ -11,13 +11,23 @@
     reason = "in a test each of these is a failed assertion"
 )]
 
+mod admission;
 mod broken_answers;
+mod command_line;
 mod disconnects;
+mod drain;
 mod headers;
+mod layers;
 mod main_path;
 mod refused_bodies;
 mod request_bodies;
+mod rotation;
+mod session_ids;
+mod sessions;
 mod streaming;
 mod support;
+mod telemetry;
+mod tls;
+mod tokens;
 mod upstream_connections;
 mod upstream_faults;

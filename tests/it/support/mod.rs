@@ -1,11 +1,15 @@
 //! What every test stands on: a gateway and an emulator on free ports, session cookies, and callers.
 
 pub mod caller;
+pub mod cookies;
+pub mod program;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod sealer;
+pub mod secure;
 pub mod upload;
 pub mod upstream;
+pub mod waiting;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -50,7 +54,20 @@ impl Stage {
 
     /// Over an emulator of one's own.
     pub fn over(emulator: Emulator, env: &[(&str, &str)]) -> Self {
-        let (server, process) = serve(&emulator.base_url(), env);
+        let sources = sources(&emulator.base_url(), env);
+        Self::of(emulator, sources, Clock::system())
+    }
+
+    /// The same with a clock of the test's own.
+    pub async fn at(clock: Clock, env: &[(&str, &str)]) -> Self {
+        let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
+        let sources = sources(&emulator.base_url(), env);
+        Self::of(emulator, sources, clock)
+    }
+
+    /// Over an emulator, an environment and a clock of one's own.
+    pub fn of(emulator: Emulator, sources: Sources, clock: Clock) -> Self {
+        let (server, process) = start(sources, clock);
         Self {
             emulator,
             server,
@@ -84,9 +101,13 @@ impl Stage {
 
 /// A gateway in front of whatever is at `base_url`.
 pub fn serve(base_url: &str, env: &[(&str, &str)]) -> (Server, Process) {
-    let sources = sources(base_url, env);
+    start(sources(base_url, env), Clock::system())
+}
+
+/// A gateway alone.
+pub fn start(sources: Sources, clock: Clock) -> (Server, Process) {
     let loaded = Config::load(sources.clone()).unwrap_or_else(|problems| panic!("{problems}"));
-    let process = Process::new(Clock::system()).unwrap();
+    let process = Process::new(clock).unwrap();
     let reload = Box::new(move || Config::load(sources.clone()));
     let server = Server::start(loaded, process.clone(), reload).unwrap();
     (server, process)
@@ -129,3 +150,6 @@ pub fn cookie_with(secret: &str, user: &str, claims: &str) -> String {
     let token = sealer::Sealer::v5(secret, COOKIE).seal(&payload);
     format!("{COOKIE}={token}")
 }
+
+/// A stage that several tasks use.
+pub type Shared = std::sync::Arc<Stage>;

@@ -1,0 +1,180 @@
+//! The real program as a child process: its output, its signals, its exit code.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::waiting::until;
+use super::{PATIENCE, sources};
+
+/// What a program that ended left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs the program to its end, with exactly this environment and input. It is killed after
+/// [`PATIENCE`].
+pub fn run(arguments: &[&str], env: &BTreeMap<String, String>, input: &str) -> Outcome {
+    let mut child = command(arguments, env)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A program that reads no input may have closed it.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let out = gather(child.stdout.take().unwrap());
+    let err = gather(child.stderr.take().unwrap());
+    let status = wait(&mut child);
+    Outcome {
+        code: status.and_then(|status| status.code()),
+        out: out.join().unwrap(),
+        err: err.join().unwrap(),
+    }
+}
+
+/// The environment of a gateway that can start, and `more`, which wins.
+pub fn environment(base_url: &str, more: &[(&str, &str)]) -> BTreeMap<String, String> {
+    sources(base_url, more).env
+}
+
+fn command(arguments: &[&str], env: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_behest-gateway"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(env)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn gather(mut from: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut all = String::new();
+        from.read_to_string(&mut all).unwrap();
+        all
+    })
+}
+
+/// Its exit; none if it had to be killed.
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let give_up = super::waiting::after(PATIENCE);
+    while !super::waiting::is_past(give_up) {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+/// A gateway in a process of its own; killed when dropped.
+pub struct Program {
+    child: Child,
+    output: Arc<Mutex<String>>,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Program {
+    /// Starts it and returns when it serves. `RUST_LOG` must leave `info` to the program itself.
+    pub async fn serve(env: &BTreeMap<String, String>) -> Self {
+        let mut child = command(&[], env).stdin(Stdio::null()).spawn().unwrap();
+        let output = Arc::new(Mutex::new(String::new()));
+        follow(child.stdout.take().unwrap(), &output);
+        follow(child.stderr.take().unwrap(), &output);
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut program = Self {
+            child,
+            output,
+            address: unknown,
+            admin: unknown,
+        };
+        until("the program serves", async || {
+            program
+                .lines()
+                .iter()
+                .any(|line| line["message"] == "serving")
+                || program.child.try_wait().unwrap().is_some()
+        })
+        .await;
+        let lines = program.lines();
+        let serving = lines.iter().find(|line| line["message"] == "serving");
+        let serving = serving.unwrap_or_else(|| panic!("it ended: {}", program.text()));
+        let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
+        program.address = address("listen");
+        program.admin = address("admin");
+        program
+    }
+
+    /// All that it wrote so far, to both outputs.
+    pub fn text(&self) -> String {
+        self.output.lock().unwrap().clone()
+    }
+
+    /// The JSON lines that it wrote so far.
+    pub fn lines(&self) -> Vec<Value> {
+        let text = self.text();
+        let lines = text.lines();
+        lines
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
+    }
+
+    /// The lines of the access log so far.
+    pub fn accesses(&self) -> Vec<Value> {
+        let mut lines = self.lines();
+        lines.retain(|line| line["target"] == "access");
+        lines
+    }
+
+    /// Sends it `TERM`, `HUP`, …
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end; its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the program ends", async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap().code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn follow(from: impl Read + Send + 'static, into: &Arc<Mutex<String>>) {
+    let into = Arc::clone(into);
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines() {
+            let Ok(line) = line else { return };
+            let mut all = into.lock().unwrap();
+            all.push_str(&line);
+            all.push('\n');
+        }
+    });
+}
