@@ -1,0 +1,154 @@
+# Everything that one does with this repository, by name. `make` alone lists it.
+#
+# Needs the Rust toolchain, Node 20 or newer with npm, and Python 3.11 or newer; what the tests need
+# besides (Chromium, Python's venv) is installed from Debian by `make deps`, which they call.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+# Absolute, since tests run in folders of their own.
+export BIN_DIR := $(abspath $(or $(CARGO_TARGET_DIR),target))/debug
+export E2E_DIR := $(abspath target/e2e)
+
+CHROMIUM ?= /usr/bin/chromium
+export CHROMIUM
+
+DENY_VERSION := 0.20.2
+DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
+
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+NODE_MODULES := tests/e2e/node_modules/.package-lock.json
+VENV := target/e2e/venv
+PYTEST := $(VENV)/bin/pytest
+DEMO := src/bin/behest-demo
+DEMO_BUNDLE := target/demo/openai.js
+
+# A hung test must not hang a build: bounded in seconds, for each runner.
+BOUND := timeout --kill-after=10 900
+
+.PHONY: help
+help: ## List what can be made
+	@echo 'make TARGET, where TARGET is:'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+##### Running
+
+.PHONY: demo
+demo: $(DEMO_BUNDLE) ## Build and start the demo (emulator, gateway and a chat page), and print its URL
+	@command -v cargo >/dev/null || { echo 'Install the Rust toolchain first: https://rustup.rs' >&2; exit 1; }
+	cargo build --locked --features demo --bin behest-demo
+	"$(BIN_DIR)/behest-demo"
+
+##### Testing
+
+.PHONY: test
+test: test-rust e2e ## Every test: Rust, documentation, Node, Python, browser
+
+.PHONY: test-rust
+test-rust: ## Rust's unit, integration and documentation tests
+	if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --locked --all-features --no-fail-fast; \
+	else cargo test --locked --all-features --no-fail-fast --lib --bins --tests; fi
+	cargo test --locked --all-features --doc
+
+.PHONY: e2e
+e2e: test-node test-python test-browser ## The real Auth.js, NextAuth, OpenAI SDKs and Chromium against the built programs
+
+.PHONY: test-node
+test-node: programs $(NODE_MODULES) ## Cookies by @auth/core and next-auth; the OpenAI SDK for Node
+	$(BOUND) node --test --test-reporter=spec \
+	  $(filter-out %/browser.test.mjs,$(wildcard tests/e2e/node/*.test.mjs))
+
+.PHONY: test-python
+test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python
+	cd tests/e2e/python && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(PYTEST))
+
+.PHONY: test-browser
+test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo in headless Chromium
+	$(BOUND) node --test --test-reporter=spec tests/e2e/node/browser.test.mjs
+
+.PHONY: programs
+programs: # The debug programs that the tests start
+	cargo build --locked --all-features --bins
+
+##### Checking
+
+.PHONY: lint
+lint: fmt clippy docs deny ## Format, clippy with and without features, documentation, dependencies
+
+.PHONY: fmt
+fmt:
+	cargo fmt --check
+
+.PHONY: clippy clippy-all-features clippy-no-features
+clippy: clippy-all-features clippy-no-features
+clippy-all-features:
+	cargo clippy --locked --all-features --all-targets -- -D warnings
+clippy-no-features:
+	cargo clippy --locked --all-targets -- -D warnings
+
+.PHONY: docs
+docs:
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --all-features --no-deps
+
+.PHONY: deny
+deny: $(DENY)
+	PATH="$(abspath $(dir $(DENY))):$$PATH" cargo deny --locked --log-level error check licenses bans sources
+
+.PHONY: advisories
+advisories: $(DENY) ## Look the dependencies up in the RustSec advisory database
+	@mkdir -p target/e2e; \
+	log=target/e2e/advisories.log; \
+	if PATH="$(abspath $(dir $(DENY))):$$PATH" cargo deny --locked check advisories >"$$log" 2>&1; \
+	then cat "$$log"; \
+	elif grep -q 'failed to fetch advisory database' "$$log"; \
+	then echo '#### SKIPPED: the advisory database cannot be reached from here; nothing was checked. ####' >&2; \
+	else cat "$$log" >&2; exit 1; fi
+
+.PHONY: bench
+bench: ## Measure each step and the whole path
+	cargo bench --locked --all-features
+
+##### Installing
+
+.PHONY: deps
+deps: ## Install what is missing from Debian: Chromium, and Python's venv
+	@missing=(); \
+	[ -x "$(CHROMIUM)" ] || missing+=(chromium); \
+	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v node >/dev/null || missing+=(nodejs); \
+	command -v npm >/dev/null || missing+=(npm); \
+	if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.version.slice(1)) < 20 ? 1 : 0)'; \
+	then echo "Node 20 or newer is needed; this one is $$(node --version)" >&2; exit 1; fi; \
+	[ $${#missing[@]} -eq 0 ] && exit 0; \
+	echo "Installing from Debian: $${missing[*]}"; \
+	if [ "$$(id -u)" -eq 0 ]; then as_root=(env); \
+	elif sudo -n true 2>/dev/null; then as_root=(sudo env); \
+	else echo "As root, please: apt-get install $${missing[*]}" >&2; exit 1; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	"$${as_root[@]}" apt-get update -qq; \
+	"$${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+
+$(NODE_MODULES): tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc | deps
+	cd tests/e2e && $(NPM_CI)
+	touch $@
+
+$(PYTEST): tests/e2e/requirements.txt | deps
+	rm -rf $(VENV)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs | deps
+	cd $(DEMO) && $(NPM_CI)
+	node $(DEMO)/build.mjs $(dir $@)
+
+# Unoptimised: half the build, and it runs for seconds.
+target/tools/bin/cargo-deny:
+	env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root target/tools cargo-deny --version $(DENY_VERSION)
+
+.PHONY: clean
+clean: ## Remove what was built and installed here
+	rm -rf target tests/e2e/node_modules $(DEMO)/node_modules
