@@ -30,6 +30,9 @@ export class Emulator {
         args: [...args, '--listen', listen],
         readyUrl: `${origin}/.well-known/jwks.json`,
       };
+    }).catch(async (error) => {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
     });
     return new Emulator(program, origin, directory);
   }
