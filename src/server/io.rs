@@ -13,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -30,10 +30,24 @@ const DISCARDS_AT_ONCE: usize = 16;
 #[derive(Clone, Default)]
 pub(super) struct Requests(Arc<Counts>);
 
-#[derive(Default)]
 struct Counts {
     begun: AtomicUsize,
     ended: AtomicUsize,
+    /// When the connection was opened.
+    opened: Instant,
+    /// When the last answer ended, in milliseconds after that.
+    last_end: AtomicU64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            begun: AtomicUsize::new(0),
+            ended: AtomicUsize::new(0),
+            opened: Instant::now(),
+            last_end: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Requests {
@@ -51,6 +65,11 @@ impl Requests {
     fn begun(&self) -> usize {
         self.0.begun.load(Ordering::Relaxed)
     }
+
+    /// Since when there is none, if there is none.
+    fn idle_since(&self) -> Instant {
+        self.0.opened + Duration::from_millis(self.0.last_end.load(Ordering::Relaxed))
+    }
 }
 
 /// One request under way.
@@ -58,7 +77,10 @@ pub(super) struct RequestGuard(Requests);
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.0.ended.fetch_add(1, Ordering::Relaxed);
+        let counts = &self.0.0;
+        let now = u64::try_from(counts.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        counts.last_end.store(now, Ordering::Relaxed);
+        counts.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -79,25 +101,14 @@ pub(super) struct Reads {
     pub(super) idle: Duration,
 }
 
-/// What a client is to send.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    /// The rest of a head.
-    Head,
-    /// A request, some day.
-    Idle,
-}
-
 /// A socket with patience for heads, for idleness and for writes.
 pub(super) struct Patient<S> {
     socket: S,
     requests: Requests,
     patience: Patience,
-    /// How many requests had begun when the last bytes came.
-    bytes_after: Option<usize>,
-    /// What is waited for, after how many requests, and until when.
-    wait: Option<(Wait, usize, Instant)>,
-    /// Fires at or before the end of the wait.
+    /// How many requests had begun when a head's first bytes came, and when that was.
+    head: Option<(usize, Instant)>,
+    /// Fires at or before the end of what is waited for.
     timer: Option<Pin<Box<Sleep>>>,
     stall: Option<Pin<Box<Sleep>>>,
     /// Set once the writing half is closed.
@@ -110,8 +121,7 @@ impl<S> Patient<S> {
             socket,
             requests,
             patience,
-            bytes_after: None,
-            wait: None,
+            head: None,
             timer: None,
             stall: None,
             linger: None,
@@ -119,41 +129,39 @@ impl<S> Patient<S> {
     }
 
     /// While nothing can be read: has the client been waited for long enough?
+    ///
+    /// hyper does not read again when an answer has ended, so the timer also runs while a request is
+    /// under way; one that fires too early is set anew, and most connections never see it fire.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let Some(reads) = self.patience.reads else {
             return Poll::Pending;
         };
-        if !self.requests.is_idle() {
-            self.wait = None;
-            return Poll::Pending;
-        }
-        let begun = self.requests.begun();
-        let (wait, timeout) = if self.bytes_after == Some(begun) {
-            (Wait::Head, reads.head)
-        } else {
-            (Wait::Idle, reads.idle)
+        let is_idle = self.requests.is_idle();
+        let (until, what) = match self.head {
+            Some((begun, since)) if begun == self.requests.begun() => {
+                (since + reads.head, "the head took too long")
+            }
+            Some(_) | None => (
+                self.requests.idle_since() + reads.idle,
+                "the connection was idle",
+            ),
         };
-        let until = match self.wait {
-            Some((same, after, until)) if (same, after) == (wait, begun) => until,
-            _ => Instant::now() + timeout,
-        };
-        self.wait = Some((wait, begun, until));
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        // A timer that fires too early is set anew then: most waits end long before it.
-        if timer.deadline() > until {
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(reads.idle)));
+        if is_idle && timer.deadline() > until {
             timer.as_mut().reset(until);
         }
         loop {
             ready!(timer.as_mut().poll(cx));
-            if Instant::now() >= until {
-                return Poll::Ready(timed_out(match wait {
-                    Wait::Head => "the head took too long",
-                    Wait::Idle => "the connection was idle",
-                }));
+            let now = Instant::now();
+            if !is_idle {
+                timer.as_mut().reset(now + reads.idle);
+            } else if now < until {
+                timer.as_mut().reset(until);
+            } else {
+                return Poll::Ready(timed_out(what));
             }
-            timer.as_mut().reset(until);
         }
     }
 
@@ -202,8 +210,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         match Pin::new(&mut self.socket).poll_read(cx, buffer) {
             Poll::Pending => self.poll_wait(cx).map(Err),
             Poll::Ready(result) => {
-                if buffer.filled().len() > before {
-                    self.bytes_after = Some(self.requests.begun());
+                let begun = self.requests.begun();
+                let in_head = self.head.is_some_and(|(after, _)| after == begun);
+                // What comes while a request is under way is its body.
+                if buffer.filled().len() > before && !in_head && self.requests.is_idle() {
+                    self.head = Some((begun, Instant::now()));
                 }
                 Poll::Ready(result)
             }

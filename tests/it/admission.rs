@@ -401,6 +401,40 @@ async fn a_kept_connection_lives_for_the_idle_time_whatever_its_last_answer_was(
 }
 
 #[tokio::test]
+async fn a_body_that_comes_after_its_head_is_no_new_head() {
+    let env = [
+        ("GATEWAY_SERVER__HEAD_TIMEOUT", "200ms"),
+        ("GATEWAY_SERVER__IDLE_TIMEOUT", "5s"),
+    ];
+    let stage = Stage::with(&env).await;
+    let body = r#"{"model":"emulator-fast","messages":[{"role":"user","content":"hi"}]}"#;
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+         cookie: {}\r\ncontent-length: {}\r\n\r\n",
+        cookie("ada", "1"),
+        body.len()
+    );
+    let mut socket = TcpStream::connect(stage.server.address()).await.unwrap();
+    for _ in 0..2 {
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let log = stage.emulator.log();
+        // So that the head is read alone.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        socket.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 12];
+        socket.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer, b"HTTP/1.1 200");
+        log.wait_for(PATIENCE, |seen| (seen.in_flight == 0).then_some(()))
+            .await
+            .unwrap();
+        // Longer than a head may take.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut rest = vec![0; 64 * 1024];
+        assert_ne!(socket.read(&mut rest).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
 async fn one_user_has_so_many_requests_at_once_and_the_next_user_is_free() {
     let env = [("GATEWAY_LIMITS__REQUESTS_PER_USER", "2")];
     let stage = Stage::with(&env).await;
