@@ -46,9 +46,6 @@ use tokio::runtime::{Builder, Runtime};
 #[path = "../src/session/sealer.rs"]
 mod sealer;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const SECRET: &str = "bench-secret-8b1f0c2d4e6a79135ac0e2f4d6b8a9c1";

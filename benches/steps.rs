@@ -30,9 +30,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 #[path = "../src/session/sealer.rs"]
 mod sealer;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SECRET: &str = "bench-secret-8b1f0c2d4e6a79135ac0e2f4d6b8a9c1";
 
 fn config() -> Config {

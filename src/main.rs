@@ -21,9 +21,6 @@ use behest_gateway::telemetry::logging;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A reverse proxy in front of Behest's /v1 API: it recognises the user by the session cookie that
 /// the app already set, attaches that user's Behest token, and streams the answer back.
 ///
