@@ -91,12 +91,17 @@ impl Client {
     pub fn new(connector: Connector, config: ClientConfig) -> Self {
         Self {
             connector: Arc::new(connector),
-            pools: Arc::new(Pools::new(
-                config.workers,
-                config.pool_idle_timeout,
-                config.pool_max_age,
-            )),
+            pools: Arc::new(Pools::new(config)),
             config,
+        }
+    }
+
+    /// The same client with connections of its own.
+    #[must_use]
+    pub fn with_own_pools(&self) -> Self {
+        Self {
+            pools: Arc::new(Pools::new(self.config)),
+            ..self.clone()
         }
     }
 

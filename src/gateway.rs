@@ -16,6 +16,7 @@ use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite};
 use crate::session::{Session, SessionAuthenticator};
+use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
 use crate::token::TokenCache;
 
@@ -68,7 +69,11 @@ impl Gateway {
         let slot = self.admission.limits().enter(&session.identity.user)?;
         let request_id = record.request_id().clone();
         let mut outgoing = Outgoing::prepare(admitted, &self.rewrite, request_id).await?;
-        let token = self.tokens.token(&session.identity, now).await?;
+        // Reading the body may have taken longer than the token had left.
+        let token = self
+            .tokens
+            .token(&session.identity, self.clock.now())
+            .await?;
         let first = outgoing.authorize(&token).ok_or(ForwardError::BodyBroken)?;
         record.sent();
         let answer = match self.upstream.send(first, self.rewrite.max_body).await? {
@@ -134,7 +139,9 @@ impl Gateway {
             .get(&X_TRACE_ID)
             .filter(|id| id.len() <= 128)
             .cloned();
-        let is_event_stream = headers::is_event_stream(&head.headers);
+        // A coded stream's bytes are no events.
+        let is_event_stream = headers::is_event_stream(&head.headers)
+            && !head.headers.contains_key(http::header::CONTENT_ENCODING);
         head.headers = self
             .rewrite
             .policy
@@ -157,7 +164,7 @@ fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
     let verdict = error.verdict();
     record.status = verdict.status.as_u16();
     record.code = verdict.code;
-    record.reason = Some(error::chain(error));
+    record.reason = Some(telemetry::chain(error));
     let request_id = record.request_id().clone();
     let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
     headers::finish_response(response.headers_mut(), &request_id);

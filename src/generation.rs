@@ -123,7 +123,9 @@ impl Generation {
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
         let client = client(&config.upstream, config.server.workers)?;
-        let tokens = tokens(&config, &client, process)?;
+        // A pool of its own: whatever goes wrong with a connection, a mint's answer cannot be read as
+        // the answer to a page's request.
+        let tokens = tokens(&config, client.with_own_pools(), process)?;
         if let Some(previous) = previous
             && previous.config.mint.issues_same_tokens(&config.mint)
             && previous.config.upstream.base_url == config.upstream.base_url
@@ -162,12 +164,8 @@ impl Generation {
     }
 }
 
-fn tokens(
-    config: &Config,
-    client: &Client,
-    process: &Process,
-) -> Result<Arc<TokenCache>, KeyError> {
-    let minter = TokenMinter::new(&config.mint, Arc::new(client.clone()))?;
+fn tokens(config: &Config, client: Client, process: &Process) -> Result<Arc<TokenCache>, KeyError> {
+    let minter = TokenMinter::new(&config.mint, Arc::new(client))?;
     Ok(TokenCache::new(
         &config.cache,
         &config.mint,

@@ -21,7 +21,7 @@ const MAX_NAME: usize = 80;
 /// Where the random user ids of Auth.js v5 come from, for an app that has them.
 const RANDOM_USER_HINT: &str = "the user id is a UUID from `sub`: with an OAuth provider and no adapter, \
     Auth.js v5 makes a new one at each sign-in, so the same person becomes a new user each time; \
-    put `account.providerAccountId` into the token in the `jwt` callback, and set `claims.user` to it";
+    put `account.providerAccountId` into `token.sub` in the `jwt` callback";
 
 /// Judges `cookie_header` as of `now`: an object to print, and whether it is a valid session.
 ///

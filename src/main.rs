@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use behest_gateway::clock::{Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
-use behest_gateway::error;
 use behest_gateway::generation::{Generation, Process};
 use behest_gateway::inspect::inspect;
 use behest_gateway::server::{Server, StartError};
 use behest_gateway::session::SessionAuthenticator;
-use behest_gateway::telemetry::logging;
+use behest_gateway::telemetry::{self, logging};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -100,7 +99,7 @@ struct Failure {
 impl Failure {
     fn runtime(error: &(dyn std::error::Error + 'static)) -> Self {
         Self {
-            text: format!("behest-gateway: {}", error::chain(error)),
+            text: format!("behest-gateway: {}", telemetry::chain(error)),
             code: 1,
         }
     }
@@ -239,7 +238,7 @@ fn check(settings: &Settings) -> Result<ExitCode, Failure> {
     let report = config::report(&loaded);
     let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
     Generation::build(loaded.config, &process, None)
-        .map_err(|error| Failure::usage(format!("behest-gateway: {}", error::chain(&error))))?;
+        .map_err(|error| Failure::usage(format!("behest-gateway: {}", telemetry::chain(&error))))?;
     print(&report);
     Ok(ExitCode::SUCCESS)
 }

@@ -15,7 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
-use super::Sender;
+use super::{ClientConfig, Sender};
 use crate::clock;
 
 /// Idle connections kept for each worker.
@@ -45,11 +45,13 @@ struct Idle {
 }
 
 impl Pools {
-    pub(super) fn new(workers: usize, idle_timeout: Duration, max_age: Duration) -> Self {
+    pub(super) fn new(config: ClientConfig) -> Self {
         Self {
-            idle: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
-            idle_timeout,
-            max_age,
+            idle: (0..config.workers.max(1))
+                .map(|_| Mutex::default())
+                .collect(),
+            idle_timeout: config.pool_idle_timeout,
+            max_age: config.pool_max_age,
         }
     }
 

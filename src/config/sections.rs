@@ -186,7 +186,7 @@ pub(super) fn cross_origin(fields: &mut Fields) -> CrossOriginConfig {
     let public_origins = fields.read(&PUBLIC_ORIGINS, Vec::new(), |all| all_origins(all));
     let allowed_origins: Vec<String> =
         fields.read(&ALLOWED_ORIGINS, Vec::new(), |all| all_origins(all));
-    if public_origins.is_empty() {
+    if public_origins.is_empty() && !fields.has_problem(PUBLIC_ORIGINS.path) {
         fields.warnings.push(
             "cross_origin.public_origins is not set: a page is taken for the app's own where its \
              Origin equals the request's Host. Set GATEWAY_PUBLIC_ORIGIN=https://app.example"
@@ -216,7 +216,7 @@ const PUBLIC_ORIGINS: Key = key(
 .named(&["GATEWAY_PUBLIC_ORIGIN"]);
 const ALLOWED_ORIGINS: Key = key(
     "cross_origin.allowed_origins",
-    "Other origins whose pages may call with the user's cookie (CORS).",
+    "Other origins that pass the cross-site defence (CORS headers are not sent yet).",
 )
 .named(&["GATEWAY_ALLOWED_ORIGINS"]);
 const REQUIRE_PROOF: Key = key(

@@ -184,16 +184,28 @@ fn every_file_in_config_is_tested_here() {
 }
 
 #[test]
-fn only_listeners_and_workers_need_a_restart() {
+fn what_only_a_restart_changes_is_named() {
     let old = load(&[]).unwrap().config;
     let new = [
         ("GATEWAY_LISTEN", "127.0.0.1:1"),
         ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:2"),
         ("GATEWAY_WORKERS", "77"),
+        ("GATEWAY_SERVER__MAX_CONNECTIONS", "7"),
+        ("GATEWAY_SERVER__DRAIN_DELAY", "7s"),
+        ("GATEWAY_SERVER__DRAIN_LIMIT", "7s"),
+        ("GATEWAY_TELEMETRY__LOG_FORMAT", "text"),
         ("GATEWAY_UPSTREAM__IDLE_TIMEOUT", "1m"),
     ];
     let new = load(&new).unwrap().config;
-    let keys = ["server.listen", "server.workers", "admin.listen"];
+    let keys = [
+        "server.listen",
+        "server.workers",
+        "server.max_connections",
+        "server.drain_delay",
+        "server.drain_limit",
+        "admin.listen",
+        "telemetry.log_format",
+    ];
     assert_eq!(restart_only_changes(&old, &new), keys);
     assert_eq!(restart_only_changes(&old, &old), [""; 0]);
 }

@@ -49,7 +49,9 @@ impl HeaderPolicy {
         let nominated = Nominated::of(incoming);
         let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
         for (name, value) in incoming {
-            if self.passes_up(name, value) && !nominated.contains(name) {
+            // Of a header that has one value the first counts, here and upstream.
+            let counts = is_list(name) || !outgoing.contains_key(name);
+            if counts && self.passes_up(name, value) && !nominated.contains(name) {
                 outgoing.append(name.clone(), value.clone());
             }
         }
@@ -121,6 +123,11 @@ impl HeaderPolicy {
             }
         }
     }
+}
+
+/// Whether several lines of this request header mean one list (RFC 9110 section 5.3).
+fn is_list(name: &HeaderName) -> bool {
+    *name == ACCEPT || *name == ACCEPT_LANGUAGE || name == "tracestate"
 }
 
 /// A stated length, where it is one: hyper reads no length of a HEAD's answer.
@@ -247,6 +254,19 @@ mod tests {
         for (name, value) in given {
             assert_eq!(sent[name], value);
         }
+    }
+
+    #[test]
+    fn of_a_header_with_one_value_the_first_goes_up() {
+        let sent = up(&[
+            ("x-thread-id", "first"),
+            ("x-thread-id", "second"),
+            ("accept", "text/event-stream"),
+            ("accept", "application/json"),
+        ]);
+        assert_eq!(sent.get_all("x-thread-id").iter().count(), 1);
+        assert_eq!(sent["x-thread-id"], "first");
+        assert_eq!(sent.get_all("accept").iter().count(), 2);
     }
 
     #[test]

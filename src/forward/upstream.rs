@@ -53,7 +53,13 @@ impl Upstream {
         if lengths(response.headers()) > 1 {
             return Err(ForwardError::Answer("more than one length"));
         }
+        if !is_chunked_at_most(response.headers()) {
+            return Err(ForwardError::Answer("a transfer coding other than chunked"));
+        }
         let status = response.status();
+        if status.as_u16() > 599 {
+            return Err(ForwardError::Answer("a status that HTTP has not"));
+        }
         if status == StatusCode::UNAUTHORIZED {
             return Ok(Answer::Unauthorized);
         }
@@ -71,6 +77,12 @@ impl Upstream {
 fn lengths(headers: &HeaderMap) -> usize {
     let chunked = usize::from(headers.contains_key(TRANSFER_ENCODING));
     headers.get_all(CONTENT_LENGTH).iter().count() + chunked
+}
+
+/// Whether the body's only coding is `chunked`: hyper undoes no other.
+fn is_chunked_at_most(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The fault in the request's own body, where that is why the call failed.

@@ -45,9 +45,7 @@ pub enum StartError {
     #[error(transparent)]
     Build(#[from] BuildError),
     /// An address cannot be listened on.
-    #[error(
-        "{key} = \"{address}\" cannot be listened on ({source}); set {variable} to another address"
-    )]
+    #[error("{key} = \"{address}\" cannot be listened on; set {variable} to another address")]
     Listen {
         /// The setting.
         key: &'static str,

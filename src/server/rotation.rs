@@ -11,9 +11,8 @@ use tokio::sync::Notify;
 
 use super::{Active, Reload};
 use crate::config::{Loaded, WatchedFile, restart_only_changes};
-use crate::error;
 use crate::generation::{Generation, Process};
-use crate::telemetry::labels::ReloadOutcome;
+use crate::telemetry::{self, labels::ReloadOutcome};
 
 /// Watched files are read this often.
 const POLL_EVERY: Duration = Duration::from_secs(2);
@@ -96,7 +95,7 @@ impl Rotation {
                 ReloadOutcome::Swapped
             }
             Err(refused) => {
-                let error = error::chain(&refused);
+                let error = telemetry::chain(&refused);
                 tracing::error!(
                     error,
                     "the new configuration cannot serve; the old one stays"

@@ -116,7 +116,7 @@ pub enum InvalidReason {
     NotYetValid,
     /// No user id where it was looked for.
     #[error(
-        "the session has no user id at the configured claim path; set it in the app's `jwt` callback, or configure `claims.user`"
+        "the session has no user id at the configured claim path; set it in the app's `jwt` callback, or configure `session.user_claim`"
     )]
     NoUser,
     /// The user id is neither text nor an integer.

@@ -1,6 +1,9 @@
 //! What operators see: metrics and logs.
 
 pub mod access_log;
+mod chain;
 pub mod labels;
 pub mod logging;
 pub mod metrics;
+
+pub use chain::chain;

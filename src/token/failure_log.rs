@@ -5,6 +5,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::telemetry;
+
 use super::{InvalidAnswer, Outage, TokenError};
 
 /// Between two lines about one kind of failure.
@@ -19,8 +21,7 @@ impl FailureLog {
     pub(super) fn tell(&self, error: &TokenError, now: Duration) {
         let Some(advice) = advice(error) else { return };
         if self.is_due(advice, now) {
-            let error: &(dyn std::error::Error + 'static) = error;
-            tracing::error!(error, "{advice}");
+            tracing::error!(error = telemetry::chain(error), "{advice}");
         }
     }
 

@@ -66,14 +66,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("secret", &[]),
     (
         "server",
-        &[
-            "client",
-            "config",
-            "error",
-            "forward",
-            "generation",
-            "telemetry",
-        ],
+        &["client", "config", "forward", "generation", "telemetry"],
     ),
     ("session", &["clock", "identity", "secret"]),
     ("telemetry", &["clock", "error", "identity", "secret"]),

@@ -77,6 +77,16 @@ fn unusable() -> Vec<(Action, &'static str)> {
             "upstream_invalid",
         ),
         (
+            raw(format!(
+                "{ok}transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+            )),
+            "upstream_invalid",
+        ),
+        (
+            raw("HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n"),
+            "upstream_invalid",
+        ),
+        (
             raw(format!("{ok}content-length: -2\r\n\r\n{{}}")),
             "upstream_invalid",
         ),
