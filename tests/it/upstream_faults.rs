@@ -36,61 +36,39 @@ fn unusable() -> Vec<(Action, &'static str)> {
         (Action::Close, "upstream_unreachable"),
         (Action::Reset, "upstream_unreachable"),
         (raw("HTTP/1.1 200 OK\r\ncontent-"), "upstream_unreachable"),
-        (raw("HTTP/1.1 2000 ?\r\n\r\n"), "upstream_invalid"),
-        (raw("SSH-2.0-OpenSSH_9.9\r\n\r\n"), "upstream_invalid"),
-        (
-            raw("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
-            "upstream_invalid",
-        ),
-        (raw(endless), "upstream_invalid"),
-        (raw(many), "upstream_invalid"),
-        (
-            raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
-            "upstream_invalid",
-        ),
+        invalid("HTTP/1.1 2000 ?\r\n\r\n"),
+        invalid("SSH-2.0-OpenSSH_9.9\r\n\r\n"),
+        invalid("HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
+        invalid(endless),
+        invalid(many),
+        invalid("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n"),
         (
             Action::Redirect {
                 to: "http://evil.example/".into(),
             },
             "upstream_invalid",
         ),
-        (
-            raw("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n"),
-            "upstream_invalid",
-        ),
-        (
-            raw(format!(
-                "{ok}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}"
-            )),
-            "upstream_invalid",
-        ),
-        (
-            raw(format!(
-                "{ok}content-length: 2\r\ncontent-length: 2\r\n\r\n{{}}"
-            )),
-            "upstream_invalid",
-        ),
-        (
-            raw(format!(
-                "{ok}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
-            )),
-            "upstream_invalid",
-        ),
-        (
-            raw(format!(
-                "{ok}transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
-            )),
-            "upstream_invalid",
-        ),
-        (
-            raw("HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n"),
-            "upstream_invalid",
-        ),
-        (
-            raw(format!("{ok}content-length: -2\r\n\r\n{{}}")),
-            "upstream_invalid",
-        ),
+        invalid("HTTP/1.1 302 Found\r\nlocation: /x\r\ncontent-length: 0\r\n\r\n"),
+        invalid(format!(
+            "{ok}content-length: 2\r\ncontent-length: 3\r\n\r\n{{}}"
+        )),
+        invalid(format!(
+            "{ok}content-length: 2\r\ncontent-length: 2\r\n\r\n{{}}"
+        )),
+        invalid(format!(
+            "{ok}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        )),
+        invalid(format!(
+            "{ok}transfer-encoding: gzip, chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        )),
+        invalid("HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n"),
+        invalid(format!("{ok}content-length: -2\r\n\r\n{{}}")),
     ]
+}
+
+/// An answer that is read, and cannot be passed on.
+fn invalid(text: impl Into<String>) -> (Action, &'static str) {
+    (raw(text), "upstream_invalid")
 }
 
 #[tokio::test]
