@@ -62,15 +62,15 @@ fn main() -> Result<(), Error> {
         .json()
         .flatten_event(true)
         .with_env_filter("off,access=info")
-        .with_writer(sink)
+        .with_writer(sink.clone())
         .init();
     let upstream = upstream()?;
     let subjects = [
         ("bare forwarding", bare(upstream)?),
-        ("gateway", gateway(upstream, "false", "worker-1")?),
+        ("gateway", gateway(upstream, None, "worker-1")?),
         (
             "gateway, access log",
-            gateway(upstream, "true", "worker-2")?,
+            gateway(upstream, Some(sink), "worker-2")?,
         ),
     ];
     let load: Vec<_> = (0..USERS).map(request).collect();
@@ -333,7 +333,7 @@ async fn forward(
 /// The gateway with one worker, whose thread is renamed to `thread`.
 fn gateway(
     upstream: SocketAddr,
-    access_log: &str,
+    log: Option<LineQueue>,
     thread: &'static str,
 ) -> Result<(SocketAddr, &'static str), Error> {
     let key = behest_gateway::emulator::SigningKey::generate()?.to_behest_key()?;
@@ -347,7 +347,6 @@ fn gateway(
         ("GATEWAY_LISTEN", "127.0.0.1:0"),
         ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
         ("GATEWAY_WORKERS", "1"),
-        ("GATEWAY_TELEMETRY__ACCESS_LOG", access_log),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
@@ -356,7 +355,8 @@ fn gateway(
         ..Sources::default()
     };
     let loaded = Config::load(sources.clone()).map_err(|problems| problems.to_string())?;
-    let process = Process::new(Clock::system())?;
+    let mut process = Process::new(Clock::system())?;
+    process.log = log;
     let reload = Box::new(move || Config::load(sources.clone()));
     let server = Server::start(loaded, process, reload)?;
     let address = server.address();

@@ -24,6 +24,7 @@ use crate::gateway::Gateway;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator};
 use crate::telemetry::access_log::{AccessLog, UNMATCHED};
+use crate::telemetry::logging::LineQueue;
 use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
 use crate::tls::{self, TlsError};
 use crate::token::{KeyError, TokenCache, TokenMinter};
@@ -39,6 +40,8 @@ pub struct Process {
     pub in_flight: Arc<InFlight>,
     /// Cancelled when live streams must end.
     pub cut: CancellationToken,
+    /// Where the access log goes; `None`, as at first: nowhere.
+    pub log: Option<LineQueue>,
 }
 
 impl Process {
@@ -65,6 +68,7 @@ impl Process {
             metrics: Arc::new(metrics),
             in_flight: Arc::default(),
             cut: CancellationToken::new(),
+            log: None,
         })
     }
 }
@@ -153,7 +157,7 @@ impl Generation {
             },
             upstream,
             idle_timeout: config.upstream.idle_timeout,
-            access_log: access_log(&config, &process.metrics),
+            access_log: access_log(&config, process),
             cut: process.cut.clone(),
         };
         Ok(Self {
@@ -209,13 +213,14 @@ fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildErro
     ))
 }
 
-fn access_log(config: &Config, metrics: &Arc<Metrics>) -> Arc<AccessLog> {
+fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {
     let key = config.telemetry.user_hash_key.clone().unwrap_or_else(|| {
         // Stable over restarts and the same on every replica, and it does not tell the Behest key.
         let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
         Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
     });
-    AccessLog::new(Arc::clone(metrics), &key, config.telemetry.access_log)
+    let lines = process.log.clone().filter(|_| config.telemetry.access_log);
+    AccessLog::new(Arc::clone(&process.metrics), &key, lines)
 }
 
 fn listener_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, BuildError> {

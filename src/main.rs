@@ -149,11 +149,12 @@ fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     let loaded = Config::load(sources.clone())?;
     let json = loaded.config.telemetry.log_format == LogFormat::Json;
     let filter = sources.env.get("RUST_LOG").map(String::as_str);
-    let _flushed_at_exit = logging::start(filter, json).map_err(Failure::usage)?;
+    let (lines, _flushed_at_exit) = logging::start(filter, json).map_err(Failure::usage)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
+    let mut process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
+    process.log = Some(lines);
     count_panics(&process);
     let reload = Box::new(move || Config::load(sources.clone()));
     let server = Server::start(loaded, process, reload).map_err(|error| Failure {

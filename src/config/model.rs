@@ -129,7 +129,7 @@ pub struct UpstreamConfig {
 pub struct TelemetryConfig {
     /// One line for each request; default true.
     pub access_log: bool,
-    /// Default JSON.
+    /// Default JSON. The access log is JSON in either case.
     pub log_format: LogFormat,
     /// Key of the user-id hash in logs; default: derived from the Behest key.
     pub user_hash_key: Option<Secret>,

@@ -268,7 +268,10 @@ pub(super) fn telemetry(fields: &mut Fields) -> TelemetryConfig {
 }
 
 const ACCESS_LOG: Key = key("telemetry.access_log", "One line for each request.");
-const LOG_FORMAT: Key = key("telemetry.log_format", "\"json\" or \"text\".");
+const LOG_FORMAT: Key = key(
+    "telemetry.log_format",
+    "\"json\" or \"text\"; the access log is JSON in either case.",
+);
 const USER_HASH_KEY: Key = key(
     "telemetry.user_hash_key",
     "Key of the user-id hash in logs; default: derived from the Behest key.",

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -18,20 +19,21 @@ const MAX_WAITING: usize = 8 * 1024 * 1024;
 /// Lines are collected this long before they are written together.
 const BATCH: Duration = Duration::from_millis(10);
 
-/// Starts logging for the process; lines are flushed when the guard is dropped.
+/// Starts logging for the process; lines are flushed when the guard is dropped. The access log's lines
+/// are added to the queue as they are.
 ///
 /// `filter` is `RUST_LOG` (default `info`). `json` selects one JSON object a line.
 ///
 /// # Errors
 /// A filter that cannot be read, or logging that was started before.
-pub fn start(filter: Option<&str>, json: bool) -> Result<Flush, String> {
+pub fn start(filter: Option<&str>, json: bool) -> Result<(LineQueue, Flush), String> {
     let filter = EnvFilter::try_new(filter.unwrap_or("info"))
         .map_err(|error| format!("RUST_LOG cannot be read: {error}"))?;
     let (lines, flush) =
         LineQueue::start(io::stdout()).map_err(|error| format!("logging cannot start: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(lines);
+        .with_writer(lines.clone());
     let started = if json {
         let json = builder.json().flatten_event(true).with_current_span(false);
         json.with_span_list(false).try_init()
@@ -39,7 +41,7 @@ pub fn start(filter: Option<&str>, json: bool) -> Result<Flush, String> {
         builder.with_ansi(false).try_init()
     };
     started.map_err(|error| format!("logging cannot start: {error}"))?;
-    Ok(flush)
+    Ok((lines, flush))
 }
 
 /// Where log lines wait.
@@ -81,6 +83,15 @@ impl LineQueue {
             thread: Some(thread),
         };
         Ok((Self(shared), flush))
+    }
+
+    /// Adds `value` as a line of JSON.
+    pub(super) fn add_json(&self, value: &impl Serialize) {
+        let mut line = Vec::with_capacity(512);
+        if serde_json::to_writer(&mut line, value).is_ok() {
+            line.push(b'\n');
+            self.0.add(&line);
+        }
     }
 }
 
