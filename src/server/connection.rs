@@ -24,6 +24,7 @@ use tokio_util::either::Either;
 
 use super::Active;
 use super::io::{Patience, Patient, Reads, RequestGuard, Requests};
+use super::readers::{Reader, Readers};
 use crate::config::Config;
 use crate::forward::body::{Broken, ObservedBody};
 
@@ -138,24 +139,32 @@ async fn converse(
     };
     let socket = TokioIo::new(Patient::new(socket, requests.clone(), patience));
     let counted = requests.clone();
+    let readers = is_http2.then(Readers::default);
+    let read_by = readers.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let active = Arc::clone(&active);
         let guard = counted.begin();
+        let readers = read_by.clone();
         async move {
             let gateway = Arc::clone(&active.load().gateway);
             let response = gateway.handle(request).await;
             Ok::<_, Infallible>(response.map(|body| GuardedBody {
                 body,
+                reader: readers.map(|readers| readers.begin()),
                 _guard: guard,
             }))
         }
     });
-    let ended = if is_http2 {
+    let ended = if let Some(readers) = readers {
         let connection = h2_builder(config).serve_connection(socket, service);
         let mut connection = pin!(connection);
         let idle = idle(&requests, config.idle_timeout);
         tokio::select! {
             ended = connection.as_mut() => ended,
+            () = readers.stalled(config.write_stall_timeout) => {
+                tracing::debug!("a stream's reader stopped reading");
+                return;
+            }
             () = async { tokio::select! { _ = &mut closing => {}, () = idle => {} } } => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -219,6 +228,8 @@ async fn idle(requests: &Requests, timeout: Duration) {
 /// An answer's body that keeps its request counted.
 struct GuardedBody {
     body: ObservedBody,
+    /// On HTTP/2.
+    reader: Option<Reader>,
     _guard: RequestGuard,
 }
 
@@ -230,7 +241,14 @@ impl Body for GuardedBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(reader) = &self.reader {
+            match &frame {
+                Poll::Ready(Some(Ok(_))) => reader.given(),
+                Poll::Ready(_) | Poll::Pending => reader.waits(),
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

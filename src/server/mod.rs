@@ -7,6 +7,7 @@
 mod admin;
 mod connection;
 mod io;
+mod readers;
 mod rotation;
 mod workers;
 

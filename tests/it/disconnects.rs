@@ -324,3 +324,45 @@ async fn in_the_middle_of_sending() {
         0
     );
 }
+
+#[tokio::test]
+async fn an_http2_reader_that_gives_no_window_is_cut_and_upstream_with_it() {
+    let stage = Stage::with(&[("GATEWAY_SERVER__WRITE_STALL_TIMEOUT", "400ms")]).await;
+    let address = stage.server.address();
+    // What fits into no buffer on the way.
+    let huge = Action::HugeAnswer { bytes: 20_000_000 };
+    stage.emulator.faults().push(Fault::once(On::Data, huge));
+    let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, bytes::Bytes>(socket)
+        .await
+        .unwrap();
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    let request = http::Request::get(format!("http://{address}/v1/models"))
+        .header("cookie", cookie("ada", "1"))
+        .body(())
+        .unwrap();
+    let (response, _) = sender.send_request(request, true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200);
+    let ended = tokio::time::timeout(PATIENCE, driver).await;
+    assert!(ended.is_ok(), "the connection stays open");
+    drop(response);
+    let left = stage.emulator.log().wait_for(PATIENCE, |seen| {
+        let asked = seen.to_path("/v1/models").next()?;
+        (asked.ending == Some(Ending::ClientLeft)).then_some(())
+    });
+    left.await.expect("upstream still sends");
+}
+
+#[tokio::test]
+async fn an_http2_reader_that_waits_for_a_silent_upstream_is_not_cut() {
+    let stage = Stage::with(&[("GATEWAY_SERVER__WRITE_STALL_TIMEOUT", "200ms")]).await;
+    let address = stage.server.address();
+    let every = Duration::from_millis(500);
+    let drip = Action::SlowDrip { bytes: 100, every };
+    stage.emulator.faults().push(Fault::once(On::Data, drip));
+    let request = get(address, "/v1/models", &cookie("ada", "1"));
+    assert_eq!(ask(address, Protocol::Http2, request).await.status, 200);
+}

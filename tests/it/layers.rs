@@ -66,7 +66,14 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ("secret", &[]),
     (
         "server",
-        &["client", "config", "forward", "generation", "telemetry"],
+        &[
+            "client",
+            "clock",
+            "config",
+            "forward",
+            "generation",
+            "telemetry",
+        ],
     ),
     ("session", &["clock", "identity", "secret"]),
     ("telemetry", &["clock", "error", "identity", "secret"]),
