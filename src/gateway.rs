@@ -63,8 +63,7 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(Response<crate::client::ResponseBody>, Slot), GatewayError> {
         let now = self.clock.now();
-        let admitted = self.admission.admit(request)?;
-        record.route = admitted.route.label;
+        let admitted = self.admission.admit(request, &mut record.route)?;
         let session = self.authenticate(&admitted, now, record).await?;
         let slot = self.admission.limits().enter(&session.identity.user)?;
         let request_id = record.request_id().clone();

@@ -58,15 +58,21 @@ impl Admission {
         }
     }
 
-    /// Runs every check, cheapest and most general first.
+    /// Runs every check, cheapest and most general first. `label` becomes the route's as soon as
+    /// there is one, so that refusals too are known by their route.
     ///
     /// # Errors
     /// The first check that the request does not pass.
-    pub fn admit(&self, request: Request<Incoming>) -> Result<Admitted, AdmissionError> {
+    pub fn admit(
+        &self,
+        request: Request<Incoming>,
+        label: &mut &'static str,
+    ) -> Result<Admitted, AdmissionError> {
         let (parts, body) = request.into_parts();
         self.limits.check_head(&parts)?;
         framing::check(&parts)?;
         let route = self.routes.find(&parts.method, parts.uri.path())?;
+        *label = route.label;
         self.cross_origin
             .check(&parts.method, &parts.headers, framing::host(&parts))?;
         self.limits.check_declared_body(&body)?;

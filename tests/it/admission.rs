@@ -184,6 +184,8 @@ async fn another_sites_page_spends_nothing() {
         assert_eq!(answer.status, 403, "{headers:?}: {answer:?}");
         assert_eq!(answer.code(), Some("cross_origin_refused"));
     }
+    let series = r#"behest_gateway_requests_total{code="cross_origin_refused",route="/v1/"#;
+    assert!(stage.metrics().contains(series), "{}", stage.metrics());
     nothing_went_up(&stage);
     let accepted: [&[(&str, &str)]; 4] = [
         &[JSON],
