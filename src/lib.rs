@@ -59,8 +59,8 @@
 //! - **One worker, one runtime, one pool.** An upstream pool for each thread instead of one shared,
 //!   and a current-thread runtime for each core, were the two largest savings measured on proxies of
 //!   this kind.
-//! - **A dropped answer closes its upstream connection.** The Stop button must stop the bill; hyper
-//!   alone would notice only at its next read.
+//! - **A dropped answer closes its upstream connection.** The Stop button must stop the bill, whatever
+//!   the upstream is doing, so a lease ends its connection's driver itself.
 //! - **No shared store.** Session ids are derived and minting twice is harmless, so replicas need to
 //!   know nothing of each other.
 

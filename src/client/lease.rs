@@ -109,8 +109,8 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // hyper notices a dropped sender or body only at its next read; aborting the driver drops
-        // the socket now, also while the upstream is silent.
+        // hyper 1.12 closes by itself too once sender and body are gone; that Stop stops the bill
+        // must not rest on what it happens to be waiting for.
         self.driver.abort();
     }
 }

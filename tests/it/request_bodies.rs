@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use behest_gateway::clock::{Clock, unix_time};
 use behest_gateway::emulator::Seen;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 
-use crate::support::caller::{Answer, Caller, Protocol, ask, whole};
+use crate::support::caller::{Answer, Caller, Protocol, ask, get, whole};
 use crate::support::upload::upload;
 use crate::support::upstream::{self, Peer};
+use crate::support::waiting::until;
 use crate::support::wire::Wire;
 use crate::support::{PATIENCE, Stage, cookie};
 
@@ -269,4 +271,32 @@ async fn an_answer_to_half_a_body_passes() {
             "the half body was ended as if whole"
         );
     }
+}
+
+#[tokio::test]
+async fn a_tokens_life_is_judged_by_the_time_after_the_body_was_read() {
+    let clock = Clock::manual(unix_time().as_secs());
+    let stage = Stage::at(clock.clone(), &[]).await;
+    let session = cookie("ada", "1");
+    let address = stage.server.address();
+    let models = get(address, "/v1/models", &session);
+    assert_eq!(ask(address, Protocol::Http1, models).await.status, 200);
+    let body = r#"{"model":"emulator-fast","messages":[{"role":"user","content":"hi"}]}"#;
+    let mut wire = Wire::connect(address).await;
+    let length = body.len();
+    wire.write(format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncookie: {session}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    ))
+    .await
+    .unwrap();
+    let opened = r#"behest_gateway_sessions_total{outcome="ok",provider="authjs-v5"}"#;
+    until("the session is open", async || stage.metric(opened) == 2.0).await;
+    // Due for renewal, which the head's time would not show.
+    clock.advance(Duration::from_secs(870));
+    wire.write(body).await.unwrap();
+    assert!(wire.read_head().await.starts_with("HTTP/1.1 200"));
+    let renewed = |seen: &Seen| (seen.minted() == 2).then_some(());
+    let renewed = stage.emulator.log().wait_for(PATIENCE, renewed).await;
+    assert!(renewed.is_some(), "not renewed");
 }

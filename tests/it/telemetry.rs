@@ -282,3 +282,29 @@ async fn the_access_log_can_be_switched_off() {
         assert_eq!(program.accesses().len(), 0, "{switch:?}");
     }
 }
+
+#[tokio::test]
+async fn a_mint_that_fails_is_logged_with_its_cause_also_without_the_access_log() {
+    let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
+    emulator
+        .faults()
+        .push(Fault::forever(On::Mint, Action::Garbage));
+    let env = environment(&emulator.base_url(), &[("RUST_LOG", "info,access=off")]);
+    let program = Program::serve(&env).await;
+    let request = get(program.address, "/v1/models", &cookie(USER, "1"));
+    let answer = ask(program.address, Protocol::Http1, request).await;
+    assert_eq!(answer.code(), Some("mint_unavailable"));
+    let told = || {
+        program
+            .lines()
+            .into_iter()
+            .find(|line| line["level"] == "ERROR")
+    };
+    until("the failure is told", async || told().is_some()).await;
+    let told = told().unwrap()["error"].as_str().unwrap().to_owned();
+    let general = "the mint's answer is not a usable token: ";
+    assert!(
+        told.len() > general.len() && told.starts_with(general),
+        "{told}"
+    );
+}
