@@ -47,13 +47,13 @@ pub struct ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection.
-    #[error("cannot connect")]
+    #[error("cannot connect to upstream.base_url (BEHEST_BASE_URL)")]
     Connect(#[from] ConnectError),
     /// No connection in time.
-    #[error("no connection within {}", humantime::format_duration(*.0))]
+    #[error("no connection within {} (upstream.connect_timeout)", humantime::format_duration(*.0))]
     ConnectTimeout(Duration),
     /// No answer's head in time.
-    #[error("no answer within {}", humantime::format_duration(*.0))]
+    #[error("no answer within {} (upstream.first_byte_timeout)", humantime::format_duration(*.0))]
     FirstByteTimeout(Duration),
     /// The connection ended before an answer.
     #[error("the connection ended before an answer")]

@@ -8,9 +8,11 @@
 //! |---|---|
 //! | `model`, `url` | the values |
 //! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
-//! | `sections`, `headers`, `upstream`, `mint`, `sessions` | which keys there are |
+//! | `sections`, `admin`, `headers`, `upstream`, `mint`, `sessions` | which keys there are |
+//! | `warnings` | what works, but is probably not meant |
 //! | `problem`, `report`, `reference`, `reload` | what people see |
 
+mod admin;
 mod bounds;
 mod fields;
 mod headers;
@@ -31,6 +33,7 @@ mod unknown;
 mod upstream;
 mod url;
 mod values;
+mod warnings;
 
 use std::path::PathBuf;
 
@@ -80,7 +83,7 @@ impl Config {
     pub fn load(sources: Sources) -> Result<Loaded, ConfigProblems> {
         let mut fields = open(sources)?;
         let server = sections::server(&mut fields);
-        let admin = sections::admin(&mut fields);
+        let admin = admin::admin(&mut fields, server.listen);
         let upstream = upstream::upstream(&mut fields);
         let mint = mint::mint(&mut fields);
         let session = sessions::session(&mut fields);
@@ -95,19 +98,21 @@ impl Config {
         else {
             return Err(problems(fields));
         };
+        let config = Self {
+            server,
+            admin,
+            limits,
+            cross_origin,
+            routes,
+            upstream,
+            session,
+            mint,
+            cache,
+            telemetry,
+        };
+        fields.warnings.extend(warnings::of(&config));
         Ok(Loaded {
-            config: Self {
-                server,
-                admin,
-                limits,
-                cross_origin,
-                routes,
-                upstream,
-                session,
-                mint,
-                cache,
-                telemetry,
-            },
+            config,
             provenance: fields.settings,
             warnings: fields.warnings,
             watched_files: fields.watched,

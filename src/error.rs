@@ -5,6 +5,7 @@
 //! `x-gateway-error` header, the metrics and the log.
 
 mod code;
+mod reason;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::forward::ForwardError;
 use crate::session::SessionError;
 use crate::token::TokenError;
 pub use code::Code;
+pub use reason::Reason;
 
 const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -100,7 +102,7 @@ fn admission(error: &AdmissionError) -> Verdict {
             "The request is malformed: one Host, one length, and a plain path are needed.",
             Retry::Never,
         ),
-        AdmissionError::Route(RouteError::Unknown) => verdict(
+        AdmissionError::Route(RouteError::Unknown { .. }) => verdict(
             StatusCode::NOT_FOUND,
             Code::RouteUnknown,
             "This gateway offers no such path. The API is under /v1.",
@@ -124,26 +126,26 @@ fn admission(error: &AdmissionError) -> Verdict {
 
 fn limit(error: LimitError) -> Verdict {
     match error {
-        LimitError::Head => verdict(
+        LimitError::Head { .. } | LimitError::Lines { .. } => verdict(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Code::HeadersTooLarge,
             "The request's headers are too large or too many.",
             Retry::Never,
         ),
-        LimitError::Uri => verdict(
+        LimitError::Uri { .. } => verdict(
             StatusCode::URI_TOO_LONG,
             Code::UriTooLong,
             "The request's path and query are too long.",
             Retry::Never,
         ),
-        LimitError::Body(_) => body_too_large(),
+        LimitError::Body { .. } => body_too_large(),
         LimitError::User(_) => user_busy(Duration::from_secs(1)),
     }
 }
 
 fn session(error: &SessionError) -> Verdict {
     let (code, message) = match error {
-        SessionError::Missing => (
+        SessionError::Missing { .. } => (
             Code::SessionMissing,
             "No session cookie came with the request: sign in to the app first. (With fetch, send credentials; the cookie must be set for this host.)",
         ),
@@ -345,7 +347,7 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_GATEWAY_ERROR, HeaderValue::from_static(code.label()));
     advise(headers, retry);
-    if let GatewayError::Admission(AdmissionError::Route(RouteError::Method { allow })) = error
+    if let GatewayError::Admission(AdmissionError::Route(RouteError::Method { allow, .. })) = error
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
         headers.insert(ALLOW, allow);

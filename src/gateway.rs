@@ -161,9 +161,12 @@ impl Gateway {
 /// The gateway's own answer to a failed request.
 fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
     let verdict = error.verdict();
-    record.status = verdict.status.as_u16();
-    record.code = verdict.code;
-    record.reason = Some(telemetry::chain(error));
+    record.refused(
+        verdict.status.as_u16(),
+        verdict.code,
+        error.reason().label(),
+        telemetry::chain(error),
+    );
     let request_id = record.request_id().clone();
     let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
     headers::finish_response(response.headers_mut(), &request_id);

@@ -16,14 +16,14 @@ use crate::admission::routes::RouteTable;
 use crate::client::{Client, ClientConfig, Connector, OriginError};
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamConfig};
-use crate::error::Code;
+use crate::error::{Code, Reason};
 use crate::forward::Rewrite;
 use crate::forward::headers::HeaderPolicy;
 use crate::forward::upstream::Upstream;
 use crate::gateway::Gateway;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator};
-use crate::telemetry::access_log::{AccessLog, UNMATCHED};
+use crate::telemetry::access_log::{AccessLog, Lines, StrangerLines, UNMATCHED};
 use crate::telemetry::logging::LineQueue;
 use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
 use crate::tls::{self, TlsError};
@@ -42,6 +42,8 @@ pub struct Process {
     pub cut: CancellationToken,
     /// Where the access log goes; `None`, as at first: nowhere.
     pub log: Option<LineQueue>,
+    /// How much of it requests without a known user may fill.
+    pub strangers: Arc<StrangerLines>,
 }
 
 impl Process {
@@ -57,9 +59,11 @@ impl Process {
             .chain(["none"])
             .collect();
         let codes: Vec<_> = Code::ALL.iter().map(|code| code.label()).collect();
+        let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.label()).collect();
         let metrics = Metrics::new(&LabelSets {
             routes: &routes,
             codes: &codes,
+            reasons: &reasons,
             providers: &providers,
             session_outcomes: &codes,
         })?;
@@ -69,6 +73,7 @@ impl Process {
             in_flight: Arc::default(),
             cut: CancellationToken::new(),
             log: None,
+            strangers: Arc::default(),
         })
     }
 }
@@ -219,7 +224,11 @@ fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {
         let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
         Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
     });
-    let lines = process.log.clone().filter(|_| config.telemetry.access_log);
+    let lines = Lines {
+        queue: process.log.clone().filter(|_| config.telemetry.access_log),
+        strangers: Arc::clone(&process.strangers),
+        per_second: config.telemetry.refusals_per_second,
+    };
     AccessLog::new(Arc::clone(&process.metrics), &key, lines)
 }
 

@@ -43,7 +43,7 @@ pub async fn inspect(
         Ok(session) => (describe(authenticator, &session), true),
         Err(error) => {
             let reason = match &error {
-                SessionError::Missing => explain_missing(authenticator, &headers),
+                SessionError::Missing { .. } => explain_missing(authenticator, &headers),
                 SessionError::Expired { .. } | SessionError::Invalid { .. } => error.to_string(),
             };
             (refusal(error.code(), &reason), false)

@@ -10,12 +10,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use behest_gateway::clock::{Clock, Now};
+use behest_gateway::clock::{self, Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
 use behest_gateway::generation::{Generation, Process};
 use behest_gateway::inspect::inspect;
 use behest_gateway::server::{Server, StartError};
 use behest_gateway::session::SessionAuthenticator;
+use behest_gateway::telemetry::line_budget::LineBudget;
 use behest_gateway::telemetry::{self, logging};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,9 +65,16 @@ enum Command {
     /// Serve requests: what happens without a subcommand
     Serve,
     /// Load and validate the configuration, print it without secrets, and exit with 0 or 2
-    Check,
+    Check(CheckArguments),
     /// Read a Cookie header from standard input and say whose session it is, or why it is none
     Inspect(InspectArguments),
+}
+
+#[derive(Args)]
+struct CheckArguments {
+    /// Exit with 2 also if there is only something to be warned of
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 #[derive(Args)]
@@ -81,7 +89,7 @@ fn main() -> ExitCode {
     let settings = arguments.settings;
     let outcome = match arguments.command {
         None | Some(Command::Serve) => serve(&settings),
-        Some(Command::Check) => check(&settings),
+        Some(Command::Check(arguments)) => check(&settings, &arguments),
         Some(Command::Inspect(arguments)) => inspect_cookie(&settings, &arguments),
     };
     outcome.unwrap_or_else(|failure| {
@@ -224,24 +232,32 @@ fn obey_signals(server: &Server) -> std::io::Result<End> {
     })
 }
 
+/// Between two lines about panics, steadily: a caller may know how to cause one.
+const PANIC_LINE_EVERY: Duration = Duration::from_secs(1);
+
 /// A panic is a bug: logged, counted, and contained in its task by the runtime.
 fn count_panics(process: &Process) {
     let metrics = Arc::clone(&process.metrics);
+    let lines = LineBudget::default();
     std::panic::set_hook(Box::new(move |panic| {
         metrics.panic();
-        let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "panic: this is a bug, please report it");
+        if lines.admit(PANIC_LINE_EVERY, clock::monotonic()) {
+            let place = panic.location().map(ToString::to_string);
+            let left_out = lines.take_left_out();
+            tracing::error!(place, left_out, "panic: this is a bug, please report it");
+        }
     }));
 }
 
-fn check(settings: &Settings) -> Result<ExitCode, Failure> {
+fn check(settings: &Settings, arguments: &CheckArguments) -> Result<ExitCode, Failure> {
     let loaded: Loaded = Config::load(settings.sources()?)?;
     let report = config::report(&loaded);
+    let denied = arguments.deny_warnings && !loaded.warnings.is_empty();
     let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
     Generation::build(loaded.config, &process, None)
         .map_err(|error| Failure::usage(format!("behest-gateway: {}", telemetry::chain(&error))))?;
     print(&report);
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(if denied { 2 } else { 0 }))
 }
 
 fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<ExitCode, Failure> {

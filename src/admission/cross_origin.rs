@@ -37,11 +37,13 @@ pub enum CrossOriginRefusal {
     )]
     Origin(String),
     /// The browser says that another site's page asks.
-    #[error("Sec-Fetch-Site says {0}, and no allowed origin is named")]
+    #[error(
+        "Sec-Fetch-Site is {0}, and Origin names none of cross_origin.allowed_origins (GATEWAY_ALLOWED_ORIGINS): a page of another site asks, or a proxy on the way removes Origin"
+    )]
     Site(String),
     /// Nothing says where it comes from, and a form of another site could have sent it.
     #[error(
-        "neither Origin nor Sec-Fetch-Site, and not a JSON request: send Content-Type: application/json, or an Origin"
+        "neither Origin nor Sec-Fetch-Site: programs must send Content-Type: application/json, or with cross_origin.require_proof an Origin that is public or allowed"
     )]
     Unproven,
 }

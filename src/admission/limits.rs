@@ -41,17 +41,42 @@ impl Default for LimitsConfig {
 /// Which limit a request is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitError {
-    /// Over `limits.max_head` or `limits.max_headers`.
-    #[error("headers over limits.max_head or limits.max_headers")]
-    Head,
+    /// Over `limits.max_head`.
+    #[error(
+        "headers of {bytes} bytes, over limits.max_head ({max} bytes): is a cookie very large?"
+    )]
+    Head {
+        /// Of all names and values.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Over `limits.max_headers`.
+    #[error("{lines} header lines, over limits.max_headers ({max})")]
+    Lines {
+        /// How many there are.
+        lines: usize,
+        /// The limit.
+        max: usize,
+    },
     /// Over `limits.max_uri`.
-    #[error("path and query over limits.max_uri")]
-    Uri,
-    /// Over `limits.max_body`.
-    #[error("body over limits.max_body ({0} bytes)")]
-    Body(u64),
+    #[error("path and query of {bytes} bytes, over limits.max_uri ({max} bytes)")]
+    Uri {
+        /// Of both.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Over `limits.max_body`, by its own `Content-Length`.
+    #[error("body of {bytes} bytes, over limits.max_body ({max} bytes)")]
+    Body {
+        /// As declared.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
     /// Over `limits.requests_per_user`.
-    #[error("the user has limits.requests_per_user ({0}) requests in flight")]
+    #[error("this user has {0} requests in flight, as many as limits.requests_per_user allows")]
     User(usize),
 }
 
@@ -105,22 +130,35 @@ impl Limits {
     pub(super) fn check_head(&self, parts: &request::Parts) -> Result<(), LimitError> {
         let target = parts.uri.path_and_query().map_or(0, |p| p.as_str().len());
         if target > self.config.max_uri {
-            return Err(LimitError::Uri);
+            return Err(LimitError::Uri {
+                bytes: target,
+                max: self.config.max_uri,
+            });
         }
         let size: usize = parts
             .headers
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len() + 4)
             .sum();
-        if parts.headers.len() > self.config.max_headers || size > self.config.max_head {
-            return Err(LimitError::Head);
+        if size > self.config.max_head {
+            return Err(LimitError::Head {
+                bytes: size,
+                max: self.config.max_head,
+            });
+        }
+        if parts.headers.len() > self.config.max_headers {
+            return Err(LimitError::Lines {
+                lines: parts.headers.len(),
+                max: self.config.max_headers,
+            });
         }
         Ok(())
     }
 
     pub(super) fn check_declared_body(&self, body: &impl Body) -> Result<(), LimitError> {
-        if body.size_hint().lower() > self.config.max_body {
-            return Err(LimitError::Body(self.config.max_body));
+        let (bytes, max) = (body.size_hint().lower(), self.config.max_body);
+        if bytes > max {
+            return Err(LimitError::Body { bytes, max });
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! only thing that a token can be attached to: no route can skip the cross-origin defence.
 
 pub mod cross_origin;
-mod framing;
+pub mod framing;
 pub mod limits;
 pub mod routes;
 

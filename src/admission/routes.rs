@@ -58,11 +58,16 @@ pub struct RouteMatch {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// No route has this path.
-    #[error("no route has this path")]
-    Unknown,
+    #[error("{asked} is no route: routes.extra adds routes under /v1")]
+    Unknown {
+        /// Method and path, as [`asked`] shows them.
+        asked: String,
+    },
     /// The path is known, with other methods.
-    #[error("the path is known, but not with this method; offered: {allow}")]
+    #[error("{asked} is no route, but {allow} is: routes.extra adds routes under /v1")]
     Method {
+        /// Method and path, as [`asked`] shows them.
+        asked: String,
         /// The methods that are offered, as an `Allow` header lists them.
         allow: String,
     },
@@ -177,7 +182,9 @@ impl RouteTable {
                 .iter()
                 .find(|(pattern, _)| matches_pattern(pattern, path))
                 .map(|(_, offers)| (Arc::from(path), offers))
-                .ok_or(RouteError::Unknown)?,
+                .ok_or_else(|| RouteError::Unknown {
+                    asked: asked(method, path),
+                })?,
         };
         let wanted = if method == Method::HEAD {
             &Method::GET
@@ -190,6 +197,7 @@ impl RouteTable {
                 label: offer.label,
             }),
             None => Err(RouteError::Method {
+                asked: asked(method, &path),
                 allow: allow(offers),
             }),
         }
@@ -216,6 +224,20 @@ impl RouteTable {
                 .push((Arc::clone(&route.pattern), vec![offer]));
         }
     }
+}
+
+/// What was asked, for the log: never the query, and of a path its first 128 bytes in visible ASCII.
+fn asked(method: &Method, path: &str) -> String {
+    let method = method.as_str().get(..16).unwrap_or(method.as_str());
+    let visible = |byte: u8| {
+        if byte.is_ascii_graphic() {
+            char::from(byte)
+        } else {
+            '?'
+        }
+    };
+    let path: String = path.bytes().take(128).map(visible).collect();
+    format!("{method} {path}")
 }
 
 fn allow(offers: &[Offer]) -> String {
@@ -285,25 +307,33 @@ mod tests {
             "/v1",
             "/",
         ] {
-            assert_eq!(
-                find("GET", path).unwrap_err(),
-                RouteError::Unknown,
-                "{path}"
-            );
+            let refused = find("GET", path).unwrap_err();
+            assert!(matches!(refused, RouteError::Unknown { .. }), "{path}");
         }
-        assert_eq!(
-            find("GET", &format!("/v1/models/{}", "a".repeat(129))).unwrap_err(),
-            RouteError::Unknown
-        );
+        let long = find("GET", &format!("/v1/models/{}", "a".repeat(129)));
+        assert!(matches!(long, Err(RouteError::Unknown { .. })));
     }
 
     #[test]
     fn a_wrong_method_is_told_which_are_offered() {
-        let RouteError::Method { allow } = find("PUT", "/v1/threads/t1").unwrap_err() else {
+        let RouteError::Method { allow, .. } = find("PUT", "/v1/threads/t1").unwrap_err() else {
             panic!("expected a method error");
         };
         assert_eq!(allow, "DELETE");
         assert!(find("HEAD", "/v1/models").is_ok());
+    }
+
+    #[test]
+    fn a_refusal_names_what_was_asked_in_bounds() {
+        let refused = find("POST", "/v1/a\u{e9}\u{1b}[2J").unwrap_err();
+        let text = "POST /v1/a???[2J is no route: routes.extra adds routes under /v1";
+        assert_eq!(refused.to_string(), text);
+        let refused = find(&"M".repeat(900), &format!("/{}", "a".repeat(9000))).unwrap_err();
+        assert!(refused.to_string().len() < 256, "{refused}");
+        let refused = find("PUT", "/v1/models").unwrap_err();
+        let text =
+            "PUT /v1/models is no route, but GET, HEAD is: routes.extra adds routes under /v1";
+        assert_eq!(refused.to_string(), text);
     }
 
     #[test]

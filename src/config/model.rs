@@ -82,6 +82,8 @@ pub struct TlsFiles {
 pub struct AdminConfig {
     /// Default `127.0.0.1:9090`. Only a restart changes it.
     pub listen: SocketAddr,
+    /// What an operator proves to be one with; `None`: there is nothing but health and metrics.
+    pub token: Option<Secret>,
 }
 
 /// What the API offers and passes on beyond the built-in lists (`[routes]`).
@@ -131,6 +133,9 @@ pub struct TelemetryConfig {
     pub access_log: bool,
     /// Default JSON. The access log is JSON in either case.
     pub log_format: LogFormat,
+    /// Lines a second of requests whose user is not known, for each code word; default 10, and a burst
+    /// of ten times that. The rest is counted.
+    pub refusals_per_second: u32,
     /// Key of the user-id hash in logs; default: derived from the Behest key.
     pub user_hash_key: Option<Secret>,
 }

@@ -34,11 +34,15 @@ pub fn report(loaded: &Loaded) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{key:key_width$}  {value:value_width$}  {origin}");
     }
-    for warning in &loaded.warnings {
-        let _ = write!(text, "\nwarning: {warning}");
+    match loaded.warnings.len() {
+        0 => return text,
+        1 => text.push_str("\n1 warning:\n"),
+        count => {
+            let _ = writeln!(text, "\n{count} warnings:");
+        }
     }
-    if !loaded.warnings.is_empty() {
-        text.push('\n');
+    for (index, warning) in loaded.warnings.iter().enumerate() {
+        let _ = writeln!(text, "{}. {warning}", index + 1);
     }
     text
 }

@@ -4,6 +4,7 @@
 //! its end; a file behind a variable that holds a list has one secret a line.
 
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -199,6 +200,7 @@ impl Fields {
 
     fn read_secret(&mut self, key: &Key, origin: &Origin, path: &str) -> Option<Secret> {
         let bytes = self.read_file(key, origin, Path::new(path))?;
+        self.warn_if_open(key, origin, Path::new(path));
         let whole = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
         if whole.is_empty() {
@@ -210,6 +212,20 @@ impl Fields {
             return None;
         }
         Some(self.keep(whole.to_vec()))
+    }
+
+    /// Warns of a file that holds a secret, and that every user of the machine can read.
+    pub(super) fn warn_if_open(&mut self, key: &Key, origin: &Origin, path: &Path) {
+        const OTHERS_READ: u32 = 0o004;
+        let mode = std::fs::metadata(path).map_or(0, |file| file.permissions().mode());
+        if mode & OTHERS_READ != 0 {
+            self.warnings.push(format!(
+                "{} ({origin}) names {}, which every user of this machine can read: chmod 640 it, \
+                 for the gateway's group (in Kubernetes, the volume's defaultMode and fsGroup)",
+                self.label(key),
+                shown(path)
+            ));
+        }
     }
 
     /// The content of a file, which is then watched.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::bounds::{any, bytes, count, lasting, timeout};
 use super::fields::{Fields, Key, key};
 use super::headers::{check_request_headers, check_response_headers};
-use super::model::{AdminConfig, LogFormat, RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles};
+use super::model::{LogFormat, RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles};
 use super::url::check_origin;
 use super::values::Size;
 use crate::admission::cross_origin::CrossOriginConfig;
@@ -94,6 +94,10 @@ const H2_MAX_STREAMS: Key = key(
 fn tls(fields: &mut Fields) -> Option<TlsFiles> {
     let cert_file = file(fields, &TLS_CERT);
     let key_file = file(fields, &TLS_KEY);
+    if let Some(path) = &key_file {
+        let origin = fields.last_origin();
+        fields.warn_if_open(&TLS_KEY, &origin, path);
+    }
     match (cert_file, key_file) {
         (Some(cert_file), Some(key_file)) => Some(TlsFiles {
             cert_file,
@@ -129,27 +133,6 @@ pub(super) fn file(fields: &mut Fields, key: &Key) -> Option<PathBuf> {
     let _content = fields.read_file(key, &origin, &path);
     Some(path)
 }
-
-/// `[admin]`
-pub(super) fn admin(fields: &mut Fields) -> AdminConfig {
-    let listen = fields.read(
-        &ADMIN_LISTEN,
-        SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
-        any,
-    );
-    if !listen.ip().is_loopback() {
-        fields.warnings.push(format!(
-            "admin.listen is {listen}: health and metrics can be read from other machines"
-        ));
-    }
-    AdminConfig { listen }
-}
-
-const ADMIN_LISTEN: Key = key(
-    "admin.listen",
-    "Address of the listener of /livez, /readyz and /metrics. Only a restart changes it.",
-)
-.named(&["GATEWAY_ADMIN_LISTEN"]);
 
 /// `[limits]`
 pub(super) fn limits(fields: &mut Fields) -> LimitsConfig {
@@ -260,9 +243,11 @@ const RESPONSE_HEADERS: Key = key(
 
 /// `[telemetry]`
 pub(super) fn telemetry(fields: &mut Fields) -> TelemetryConfig {
+    let per_second = fields.read(&REFUSALS_PER_SECOND, 10, count(1..=10_000));
     TelemetryConfig {
         access_log: fields.read(&ACCESS_LOG, true, any),
         log_format: fields.read(&LOG_FORMAT, LogFormat::Json, any),
+        refusals_per_second: u32::try_from(per_second).unwrap_or(u32::MAX),
         user_hash_key: fields.secret(&USER_HASH_KEY).map(|(secret, _)| secret),
     }
 }
@@ -271,6 +256,10 @@ const ACCESS_LOG: Key = key("telemetry.access_log", "One line for each request."
 const LOG_FORMAT: Key = key(
     "telemetry.log_format",
     "\"json\" or \"text\"; the access log is JSON in either case.",
+);
+const REFUSALS_PER_SECOND: Key = key(
+    "telemetry.refusals_per_second",
+    "Lines a second of requests without a known user, for each code word, after a burst of ten times that; the rest is counted.",
 );
 const USER_HASH_KEY: Key = key(
     "telemetry.user_hash_key",

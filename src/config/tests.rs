@@ -4,6 +4,7 @@ mod environment;
 mod file;
 mod refusals;
 mod secrecy;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -133,8 +134,13 @@ fn every_example_of_the_reference_can_be_read() {
             "/etc/tls/tls.key",
             "/etc/ssl/private-ca.pem",
         ];
-        let secrets =
-            ["auth_secret", "user_hash_key", "session_id_key"].map(|s| format!("/run/secrets/{s}"));
+        let secrets = [
+            "auth_secret",
+            "user_hash_key",
+            "session_id_key",
+            "admin_token",
+        ];
+        let secrets = secrets.map(|s| format!("/run/secrets/{s}"));
         let known = files.iter().map(ToString::to_string).chain(secrets);
         let example = known.fold(setting.example.to_owned(), |text, file| {
             text.replace(&file, &path)

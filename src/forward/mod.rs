@@ -20,10 +20,14 @@ pub enum ForwardError {
     #[error("unusable answer: {0}")]
     Answer(&'static str),
     /// The token was refused, and a new one was too (or was refused moments ago).
-    #[error("Behest refuses the token that it issued")]
+    #[error(
+        "Behest refuses the token and a new one too: do BEHEST_KEY, BEHEST_KID and BEHEST_BASE_URL belong to one project, and is this machine's clock right?"
+    )]
     TokenRejected,
     /// The token was refused and a new one is being minted, but the body is gone.
-    #[error("the token was renewed, but the request's body cannot be sent again")]
+    #[error(
+        "the token was renewed, but the request's body, over upstream.hold_body, cannot be sent again"
+    )]
     TokenRenewed,
     /// The request's body grew past the limit while it was passed on.
     #[error("body over limits.max_body ({0} bytes)")]

@@ -1,97 +1,189 @@
-//! Health and metrics, on a listener of their own: `/livez`, `/readyz`, `/metrics`.
+//! The operators' listener: `/livez`, `/readyz` and `/metrics` are open and tell nothing of users;
+//! anything else exists only with `admin.token`, and asks for it.
 //!
-//! Open, and they tell nothing of users.
+//! Guarantees: a connection has one request, no body of it is read, and it is closed after 10 s,
+//! whatever its caller does; where too many are open the oldest makes room, so that a flood of silent
+//! connections does not keep a probe from its answer.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
-use super::Shutdown;
+use super::{Active, InForce, Shutdown};
+use crate::telemetry::line_budget::LineBudget;
 use crate::telemetry::metrics::Metrics;
 
 /// Connections at once; probes and scrapers need few.
 const MAX_CONNECTIONS: usize = 64;
 
-/// For a head, and for an idle connection.
+/// For a whole connection: its head, its answer, and the caller's reading of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Bytes of a head, and its lines.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// Between two lines about refused tokens, steadily.
+const REFUSED_EVERY: Duration = Duration::from_secs(5);
+
+/// What the pages are made of.
+#[derive(Clone)]
+pub(super) struct Pages {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) shutdown: Shutdown,
+    /// Knows the token.
+    pub(super) active: Arc<Active>,
+    pub(super) in_force: InForce,
+}
+
 /// Serves for ever.
-pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, shutdown: Shutdown) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+pub(super) async fn serve(listener: TcpListener, pages: Pages) {
+    let refused = Arc::new(LineBudget::default());
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let Ok((socket, _)) = listener.accept().await else {
+        let Ok((socket, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let (metrics, shutdown) = (Arc::clone(&metrics), shutdown.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| {
-                let response = answer(&request, &metrics, &shutdown);
-                async { Ok::<_, Infallible>(response) }
-            });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(PATIENCE)
-                .serve_connection(TokioIo::new(socket), service);
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "admin connection ended");
-            }
-            drop(place);
-        });
+        if open.len() >= MAX_CONNECTIONS {
+            open.retain(|connection| !connection.is_finished());
+        }
+        if open.len() >= MAX_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let visitor = Visitor {
+            peer,
+            pages: pages.clone(),
+            refused: Arc::clone(&refused),
+        };
+        open.push_back(tokio::spawn(visitor.converse(socket)).abort_handle());
     }
 }
 
-fn answer(
-    request: &Request<Incoming>,
-    metrics: &Metrics,
-    shutdown: &Shutdown,
-) -> Response<Full<Bytes>> {
-    if ![Method::GET, Method::HEAD].contains(request.method()) {
-        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-        response
-            .headers_mut()
-            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+/// One connection.
+struct Visitor {
+    peer: SocketAddr,
+    pages: Pages,
+    refused: Arc<LineBudget>,
+}
+
+impl Visitor {
+    async fn converse(self, socket: TcpStream) {
+        let service = service_fn(|request| {
+            let response = self.answer(&request);
+            async { Ok::<_, Infallible>(response) }
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(socket), service);
+        match tokio::time::timeout(PATIENCE, connection).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "admin connection ended"),
+            Err(_) => tracing::debug!("an admin connection took too long"),
+        }
     }
-    match request.uri().path() {
-        "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if shutdown.is_ready() => text(StatusCode::OK, "ready\n"),
-        "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/metrics" => match metrics.page() {
-            Ok(page) => text(StatusCode::OK, page),
-            Err(error) => {
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let path = request.uri().path();
+        if !["/livez", "/readyz", "/metrics"].contains(&path)
+            && let Some(refused) = self.refuse(request.headers())
+        {
+            return refused;
+        }
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            let offered = HeaderValue::from_static("GET, HEAD");
+            response.headers_mut().insert(ALLOW, offered);
+            return response;
+        }
+        match path {
+            "/livez" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.pages.shutdown.is_ready() => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            "/metrics" => self.metrics(),
+            "/config" => text(StatusCode::OK, self.pages.in_force.text()),
+            _ => text(StatusCode::NOT_FOUND, "there is /config\n"),
+        }
+    }
+
+    /// The one guard of everything that is not open. Without `admin.token` there is nothing behind it.
+    fn refuse(&self, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+        let active = self.pages.active.load();
+        let Some(token) = &active.config.admin.token else {
+            let known = "try /livez, /readyz or /metrics; admin.token opens the rest\n";
+            return Some(text(StatusCode::NOT_FOUND, known));
+        };
+        let given = bearer(headers).unwrap_or_default();
+        if verify_slices_are_equal(given, token.expose()).is_ok() {
+            return None;
+        }
+        let now = crate::clock::monotonic();
+        if self.refused.admit(REFUSED_EVERY, now) {
+            let left_out = self.refused.take_left_out();
+            tracing::warn!(
+                peer = %self.peer,
+                left_out,
+                "refused on the admin listener: Authorization: Bearer with admin.token is needed"
+            );
+        }
+        let mut response = text(
+            StatusCode::UNAUTHORIZED,
+            "send Authorization: Bearer and admin.token\n",
+        );
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
+        Some(response)
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        self.pages.metrics.page().map_or_else(
+            |error| {
                 tracing::error!(%error, "metrics");
-                text(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "metrics cannot be shown\n",
-                )
-            }
-        },
-        _ => text(StatusCode::NOT_FOUND, "try /livez, /readyz or /metrics\n"),
+                let shown = "metrics cannot be shown\n";
+                text(StatusCode::INTERNAL_SERVER_ERROR, shown)
+            },
+            |page| text(StatusCode::OK, page),
+        )
     }
+}
+
+/// The token of the only `Authorization: Bearer …` line.
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut lines = headers.get_all(AUTHORIZATION).iter();
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    let (scheme, token) = line.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(
+    let headers = response.headers_mut();
+    headers.insert(
         CONTENT_TYPE,
         // The version is that of Prometheus' text format; harmless on the other pages.
         HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
     );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -12,17 +12,18 @@ mod rotation;
 mod workers;
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use tokio::net::TcpListener as AsyncListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{ConfigProblems, Loaded};
+use crate::config::{self, ConfigProblems, Loaded};
 use crate::generation::{BuildError, Generation, Process};
 use rotation::Rotation;
 use workers::Workers;
@@ -35,6 +36,9 @@ pub type Reload = Box<dyn Fn() -> Result<Loaded, ConfigProblems> + Send>;
 
 /// After the drain limit, live streams get this long to say that they are cut.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What was left out of the log is told this often.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Expired tokens are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -96,6 +100,7 @@ impl Server {
     /// # Errors
     /// Files, keys, addresses or threads that cannot be used.
     pub fn start(loaded: Loaded, process: Process, reload: Reload) -> Result<Self, StartError> {
+        let in_force = InForce::of(&loaded);
         let Loaded {
             config,
             watched_files,
@@ -112,9 +117,16 @@ impl Server {
         let connections = TaskTracker::new();
         let workers = Workers::start(settings.workers, &active, &shutdown, &connections, &process)?;
         let requested = Arc::new(tokio::sync::Notify::new());
-        let rotation = Rotation::new(Arc::clone(&active), process.clone(), reload, watched_files);
+        let rotation = Rotation {
+            active: Arc::clone(&active),
+            in_force: in_force.clone(),
+            process: process.clone(),
+            reload,
+            watched: watched_files,
+        };
         let control = Control {
             active,
+            in_force,
             process,
             shutdown: shutdown.clone(),
             connections,
@@ -184,6 +196,7 @@ impl Server {
 /// What runs on the accepting thread.
 struct Control {
     active: Arc<Active>,
+    in_force: InForce,
     process: Process,
     shutdown: Shutdown,
     connections: TaskTracker,
@@ -202,21 +215,30 @@ impl Control {
     ) -> std::io::Result<()> {
         let listener = AsyncListener::from_std(listener)?;
         let admin = AsyncListener::from_std(admin)?;
-        let serving_admin = admin::serve(
-            admin,
-            Arc::clone(&self.process.metrics),
-            self.shutdown.clone(),
-        );
-        let admin = tokio::spawn(serving_admin);
+        let pages = admin::Pages {
+            metrics: Arc::clone(&self.process.metrics),
+            shutdown: self.shutdown.clone(),
+            active: Arc::clone(&self.active),
+            in_force: self.in_force.clone(),
+        };
+        let admin = tokio::spawn(admin::serve(admin, pages));
         let max_connections = self.active.load().config.server.max_connections;
         self.shutdown.is_ready.store(true, Ordering::Relaxed);
         tokio::select! {
             () = workers.accept(listener, max_connections) => {}
             () = rotation.run(reload) => {}
             () = self.sweep() => {}
+            () = self.tell() => {}
             () = self.last_moment() => {}
         }
-        // The listener is closed: it was dropped with its branch.
+        self.finish(workers).await;
+        admin.abort();
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// The listener is closed: it was dropped with its branch. What is live may end.
+    async fn finish(&self, workers: Workers) {
         tracing::info!(limit = ?self.drain_limit, "draining: no new connections");
         self.shutdown.closing.cancel();
         self.connections.close();
@@ -229,9 +251,7 @@ impl Control {
             let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
         }
         drop(workers);
-        admin.abort();
-        tracing::info!("stopped");
-        Ok(())
+        self.tell_now();
     }
 
     /// Returns when the listener must close.
@@ -239,6 +259,21 @@ impl Control {
         self.shutdown.requested.cancelled().await;
         tracing::info!(delay = ?self.drain_delay, "stopping: not ready any more");
         tokio::time::sleep(self.drain_delay).await;
+    }
+
+    async fn tell(&self) {
+        loop {
+            tokio::time::sleep(TELL_EVERY).await;
+            self.tell_now();
+        }
+    }
+
+    /// What the log does not hold.
+    fn tell_now(&self) {
+        self.process.strangers.tell();
+        if let Some(lines) = &self.process.log {
+            self.process.metrics.lines_dropped(lines.take_lost());
+        }
     }
 
     async fn sweep(&self) {
@@ -250,6 +285,28 @@ impl Control {
                 .tokens
                 .sweep(self.process.clock.now());
         }
+    }
+}
+
+/// What `check` would print of the running configuration; cheap to clone.
+#[derive(Clone)]
+struct InForce(Arc<Mutex<Bytes>>);
+
+impl InForce {
+    fn of(loaded: &Loaded) -> Self {
+        Self(Arc::new(Mutex::new(config::report(loaded).into())))
+    }
+
+    fn replace(&self, by: &Self) {
+        let new = by.text();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    fn text(&self) -> Bytes {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 

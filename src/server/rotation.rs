@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::{Active, Reload};
+use super::{Active, InForce, Reload};
 use crate::config::{Loaded, WatchedFile, restart_only_changes};
 use crate::generation::{Generation, Process};
 use crate::telemetry::{self, labels::ReloadOutcome};
@@ -19,27 +19,15 @@ const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// Replaces the active generation.
 pub(super) struct Rotation {
-    active: Arc<Active>,
-    process: Process,
-    reload: Reload,
-    watched: Vec<WatchedFile>,
+    pub(super) active: Arc<Active>,
+    pub(super) in_force: InForce,
+    pub(super) process: Process,
+    pub(super) reload: Reload,
+    /// What the newest configuration was read from.
+    pub(super) watched: Vec<WatchedFile>,
 }
 
 impl Rotation {
-    pub(super) fn new(
-        active: Arc<Active>,
-        process: Process,
-        reload: Reload,
-        watched: Vec<WatchedFile>,
-    ) -> Self {
-        Self {
-            active,
-            process,
-            reload,
-            watched,
-        }
-    }
-
     /// Watches for ever; `asked` (SIGHUP) makes it look at once and reload whatever it finds.
     pub(super) async fn run(mut self, asked: &Notify) {
         loop {
@@ -74,6 +62,7 @@ impl Rotation {
     }
 
     fn swap(&mut self, loaded: Loaded) -> ReloadOutcome {
+        let in_force = InForce::of(&loaded);
         let Loaded {
             config,
             watched_files,
@@ -88,6 +77,7 @@ impl Rotation {
         match Generation::build(config, &self.process, Some(&old)) {
             Ok(new) => {
                 self.active.store(Arc::new(new));
+                self.in_force.replace(&in_force);
                 for warning in warnings {
                     tracing::warn!("{warning}");
                 }

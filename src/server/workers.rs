@@ -14,11 +14,16 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::connection::{self, Closing};
 use super::{Active, Shutdown};
 use crate::client;
+use crate::clock;
 use crate::generation::Process;
+use crate::telemetry::line_budget::LineBudget;
 use crate::telemetry::metrics::Metrics;
 
 /// After a failed accept (out of file descriptors, most often).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Between two lines about failed accepts, steadily: callers can cause them.
+const REFUSED_EVERY: Duration = Duration::from_secs(10);
 
 /// All workers. They end when this is dropped.
 pub(super) struct Workers {
@@ -84,6 +89,7 @@ impl Workers {
     /// Accepts for ever, at most `max_connections` at a time.
     pub(super) async fn accept(&self, listener: TcpListener, max_connections: usize) {
         let limit = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let lines = LineBudget::default();
         loop {
             let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
                 return;
@@ -91,7 +97,15 @@ impl Workers {
             let socket = match listener.accept().await {
                 Ok((socket, _)) => socket.into_std(),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if lines.admit(REFUSED_EVERY, clock::monotonic()) {
+                        let left_out = lines.take_left_out();
+                        tracing::warn!(
+                            %error,
+                            left_out,
+                            "a connection could not be accepted: raise the limit of open files \
+                             (ulimit -n) above server.max_connections, or lower that"
+                        );
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }

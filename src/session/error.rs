@@ -8,8 +8,13 @@ use crate::identity::UserIdError;
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// No provider found its cookie.
-    #[error("no session cookie")]
-    Missing,
+    #[error("no session cookie: looked for {looked_for}; {came}")]
+    Missing {
+        /// The names that are configured, or the libraries' own.
+        looked_for: String,
+        /// The names that came, as far as they are harmless.
+        came: String,
+    },
     /// The cookie is genuine, and its session has ended.
     #[error("the session in the cookie {cookie} ({provider}) has expired")]
     Expired {
@@ -35,7 +40,7 @@ impl SessionError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Missing => "session_missing",
+            Self::Missing { .. } => "session_missing",
             Self::Expired { .. } => "session_expired",
             Self::Invalid { .. } => "session_invalid",
         }
@@ -45,7 +50,7 @@ impl SessionError {
     #[must_use]
     pub fn provider(&self) -> &'static str {
         match self {
-            Self::Missing => "none",
+            Self::Missing { .. } => "none",
             Self::Expired { provider, .. } | Self::Invalid { provider, .. } => provider,
         }
     }

@@ -93,7 +93,16 @@ impl SessionAuthenticator {
                 return provider.open(&found, &self.session_ids, headers, now);
             }
         }
-        Err(SessionError::Missing)
+        Err(self.missing(headers))
+    }
+
+    /// Which names were looked for and which came, so that a wrong `cookie_names` is seen.
+    fn missing(&self, headers: &HeaderMap) -> SessionError {
+        let looked_for: Vec<_> = self.cookie_names().map(|(_, name)| name.as_str()).collect();
+        SessionError::Missing {
+            looked_for: looked_for.join(", "),
+            came: cookie::shown_names(headers),
+        }
     }
 
     /// The cookie names that are looked for, with the providers' labels, in order.

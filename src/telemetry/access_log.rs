@@ -3,7 +3,8 @@
 //!
 //! A [`Record`] travels inside the answer's body, so bytes, duration and outcome are true for
 //! streams; one that is dropped unfinished is a caller who left. It holds no header, body, token or
-//! cookie. The user is a keyed hash.
+//! cookie. The user is a keyed hash. Lines of requests without a known user, which anyone can cause,
+//! have a budget for each code word; those of known users are always written.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -13,6 +14,7 @@ use http::{HeaderValue, Method};
 use serde::Serialize;
 
 use super::labels::DisconnectPhase;
+use super::line_budget::LineBudget;
 use super::logging::LineQueue;
 use super::metrics::Metrics;
 use crate::clock;
@@ -28,22 +30,65 @@ pub struct AccessLog {
     metrics: Arc<Metrics>,
     user_hash: hmac::Key,
     lines: Option<LineQueue>,
+    strangers: Arc<StrangerLines>,
+    /// Between two lines of strangers, steadily.
+    interval: Duration,
+}
+
+/// Where an access log writes, and how much of it strangers may fill.
+pub struct Lines {
+    /// The queue; `None`: nowhere.
+    pub queue: Option<LineQueue>,
+    /// What strangers have left to spend; kept across reloads.
+    pub strangers: Arc<StrangerLines>,
+    /// Their lines a second, for each code word; zero counts as one.
+    pub per_second: u32,
+}
+
+/// What is left to spend on lines of requests whose user is not known, for each code word.
+pub struct StrangerLines(Vec<(Code, LineBudget)>);
+
+impl Default for StrangerLines {
+    fn default() -> Self {
+        let budget = |&code| (code, LineBudget::default());
+        Self(Code::ALL.iter().map(budget).collect())
+    }
+}
+
+impl StrangerLines {
+    fn admit(&self, code: Code, interval: Duration, now: Instant) -> bool {
+        let own = self.0.iter().find(|(of, _)| *of == code);
+        own.is_none_or(|(_, budget)| budget.admit(interval, now))
+    }
+
+    /// Says how many lines were left out since this was last called, one line for each code word.
+    pub fn tell(&self) {
+        for (code, budget) in &self.0 {
+            let suppressed = budget.take_left_out();
+            if suppressed > 0 {
+                tracing::warn!(
+                    code = code.label(),
+                    suppressed,
+                    "lines of requests without a known user were left out of the access log: more \
+                     came than telemetry.refusals_per_second; the metrics count them all"
+                );
+            }
+        }
+    }
 }
 
 impl AccessLog {
     /// Records counted in `metrics`, and logged to `lines` (as far as `RUST_LOG` lets the target
     /// `access` pass); `user_hash_key` keys the users' hashes.
     #[must_use]
-    pub fn new(
-        metrics: Arc<Metrics>,
-        user_hash_key: &Secret,
-        lines: Option<LineQueue>,
-    ) -> Arc<Self> {
+    pub fn new(metrics: Arc<Metrics>, user_hash_key: &Secret, lines: Lines) -> Arc<Self> {
         let user_hash = hmac::Key::new(hmac::HMAC_SHA256, user_hash_key.expose());
         Arc::new(Self {
             metrics,
             user_hash,
-            lines,
+            lines: lines.queue,
+            strangers: lines.strangers,
+            interval: Duration::from_secs(1) / lines.per_second.max(1),
         })
     }
 
@@ -151,6 +196,15 @@ impl Record {
         self.bytes += bytes as u64;
     }
 
+    /// The gateway answers itself with `code`: `reason` is the finer one, `text` what the operator
+    /// reads.
+    pub fn refused(&mut self, status: u16, code: Code, reason: &'static str, text: String) {
+        self.status = status;
+        self.code = code;
+        self.reason = Some(text);
+        self.log.metrics.refusal(code.label(), reason);
+    }
+
     /// The answer's body has ended.
     pub fn end(&mut self) {
         if self.ended {
@@ -163,9 +217,21 @@ impl Record {
             .request_ended(self.route, self.code.label(), took);
         if let Some(lines) = &self.log.lines
             && tracing::enabled!(target: TARGET, tracing::Level::INFO)
+            && self.may_write(took)
         {
             lines.add_json(&self.line(took));
         }
+    }
+
+    /// Whether there is a line for it: always for a known user.
+    fn may_write(&self, took: Duration) -> bool {
+        let now = self.began + took;
+        let may =
+            self.user.is_some() || self.log.strangers.admit(self.code, self.log.interval, now);
+        if !may {
+            self.log.metrics.line_suppressed(self.code.label());
+        }
+        may
     }
 
     fn line(&self, took: Duration) -> Line<'_> {

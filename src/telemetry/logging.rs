@@ -5,6 +5,7 @@
 //! queues of lines do, costs more than the line). What does not fit is dropped and counted.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct LineQueue(Arc<Shared>);
 struct Shared {
     waiting: Mutex<Waiting>,
     came: Condvar,
+    /// Lines that are lost, since this was last asked.
+    lost: AtomicU64,
 }
 
 #[derive(Default)]
@@ -85,6 +88,12 @@ impl LineQueue {
         Ok((Self(shared), flush))
     }
 
+    /// How many lines were lost since this was last asked: for the metrics.
+    #[must_use]
+    pub fn take_lost(&self) -> u64 {
+        self.0.lost.swap(0, Ordering::Relaxed)
+    }
+
     /// Adds `value` as a line of JSON.
     pub(super) fn add_json(&self, value: &impl Serialize) {
         let mut line = Vec::with_capacity(512);
@@ -104,6 +113,7 @@ impl Shared {
         let mut waiting = self.lock();
         if waiting.bytes.len() + line.len() > MAX_WAITING {
             waiting.dropped += 1;
+            self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let first = waiting.bytes.is_empty();
@@ -135,8 +145,11 @@ impl Shared {
             std::mem::swap(&mut batch, &mut waiting.bytes);
             let dropped = std::mem::take(&mut waiting.dropped);
             drop(waiting);
-            // A reader that has gone is no error of ours.
-            let _ = out.write_all(&batch);
+            // A reader that has gone, or a full disk, is no error of ours: counted, and gone on.
+            if out.write_all(&batch).is_err() {
+                let lines = memchr::memchr_iter(b'\n', &batch).count();
+                self.lost.fetch_add(lines as u64, Ordering::Relaxed);
+            }
             if dropped > 0 {
                 let _ = writeln!(
                     out,
@@ -222,10 +235,35 @@ mod tests {
         for _ in 0..12 {
             queue.0.add(&line);
         }
+        assert!(
+            queue.take_lost() >= 3,
+            "counted also while nothing is written"
+        );
+        assert_eq!(queue.take_lost(), 0);
         drop(held);
         drop(flush);
         let written = sink.0.lock().unwrap();
         assert!(written.len() < 9 * line.len(), "{}", written.len());
         assert!(String::from_utf8_lossy(&written).contains("log lines dropped"));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _data: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (queue, flush) = LineQueue::start(Full).unwrap();
+        for number in 0..7 {
+            writeln!(queue.make_writer(), "{number}").unwrap();
+        }
+        drop(flush);
+        assert_eq!(queue.take_lost(), 7);
     }
 }

@@ -28,6 +28,7 @@ const SECONDS: [f64; 16] = [
 pub struct Metrics {
     registry: Registry,
     requests: Counters<2>,
+    refusals: Counters<2>,
     duration: Histograms,
     first_byte: Histograms,
     added: Histogram,
@@ -42,6 +43,8 @@ pub struct Metrics {
     disconnects: Counters<1>,
     reloads: Counters<1>,
     reload_success: IntGauge,
+    lines_suppressed: Counters<1>,
+    lines_dropped: IntCounter,
     panics: IntCounter,
 }
 
@@ -51,6 +54,8 @@ pub struct LabelSets<'a> {
     pub routes: &'a [&'static str],
     /// Outcome codes of requests.
     pub codes: &'a [&'static str],
+    /// Why the gateway answered itself.
+    pub reasons: &'a [&'static str],
     /// Session providers.
     pub providers: &'a [&'static str],
     /// Outcomes of opening a session.
@@ -72,6 +77,12 @@ impl Metrics {
                 "Requests, by route and outcome code, counted when the answer's body ends.",
                 ["route", "code"],
                 pairs(labels.routes, labels.codes),
+            )?,
+            refusals: registrar.counters(
+                "refusals_total",
+                "Requests that the gateway answered itself, by code and finer reason.",
+                ["code", "reason"],
+                pairs(labels.codes, labels.reasons),
             )?,
             duration: registrar.histograms(
                 "request_duration_seconds",
@@ -135,6 +146,16 @@ impl Metrics {
                 "config_reload_success",
                 "1 if the newest configuration is the running one, else 0.",
             )?,
+            lines_suppressed: registrar.counters(
+                "log_lines_suppressed_total",
+                "Access-log lines of requests without a known user that were left out, by code (telemetry.refusals_per_second).",
+                ["code"],
+                labels.codes.iter().map(|&code| [code]),
+            )?,
+            lines_dropped: registrar.counter(
+                "log_lines_dropped_total",
+                "Log lines that were lost because standard output is not read fast enough, or cannot be written.",
+            )?,
             panics: registrar.counter("panics_total", "Panics caught; each one is a bug.")?,
             registry: registry.clone(),
         };
@@ -163,6 +184,21 @@ impl Metrics {
         self.in_flight.dec();
         self.requests.count([route, code]);
         self.duration.observe(route, took);
+    }
+
+    /// The gateway answers a request itself.
+    pub fn refusal(&self, code: &'static str, reason: &'static str) {
+        self.refusals.count([code, reason]);
+    }
+
+    /// A line of the access log was left out.
+    pub fn line_suppressed(&self, code: &'static str) {
+        self.lines_suppressed.count([code]);
+    }
+
+    /// So many log lines were lost.
+    pub fn lines_dropped(&self, lines: u64) {
+        self.lines_dropped.inc_by(lines);
     }
 
     /// A request goes upstream, `after` its head came in.

@@ -3,6 +3,7 @@
 pub mod access_log;
 mod chain;
 pub mod labels;
+pub mod line_budget;
 pub mod logging;
 pub mod metrics;
 

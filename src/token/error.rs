@@ -14,7 +14,7 @@ use crate::telemetry::labels::MintOutcome;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TokenError {
     /// Behest refused: this user (400 and 422), else the key, the path or the address.
-    #[error("the mint refused with status {}", status.as_u16())]
+    #[error("the mint refused with status {}: {}", status.as_u16(), suspect(*status))]
     Refused {
         /// Any 3xx, or any 4xx but 429.
         status: StatusCode,
@@ -32,13 +32,17 @@ pub enum TokenError {
     #[error("the mint's answer is not a usable token")]
     Invalid(#[from] InvalidAnswer),
     /// No answer within `mint.timeout`.
-    #[error("the mint did not answer in time")]
+    #[error("the mint did not answer within mint.timeout")]
     Timeout,
     /// No place among the mints in flight within `mint.timeout`, or no room in the cache.
-    #[error("too many mints are in flight")]
+    #[error(
+        "no place among the mints in flight within mint.timeout (mint.concurrency), or no room in the cache (cache.max_entries)"
+    )]
     Overloaded,
     /// One user asked for too many tokens (`CacheConfig::per_user_limits`).
-    #[error("this user asked for too many tokens")]
+    #[error(
+        "this user made too many sessions: 16 at once and 10 in 10 seconds are allowed, because session_id.mix_client lets pages make them"
+    )]
     UserBusy {
         /// When the next one is allowed.
         retry_after: Duration,
@@ -95,6 +99,18 @@ pub enum InvalidAnswer {
     /// The token had ended when it arrived.
     #[error("its token has already ended")]
     Ended,
+}
+
+/// What a refusal is about, by its status.
+fn suspect(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 | 422 => "it does not take this user id or tier",
+        401 | 403 => "it does not take BEHEST_KEY",
+        402 => "the project's plan or balance has ended",
+        404 | 405 => "BEHEST_BASE_URL and mint.path lead to no mint",
+        300..=399 => "it redirects, which is not followed; check BEHEST_BASE_URL and mint.path",
+        _ => "check BEHEST_BASE_URL and mint.path",
+    }
 }
 
 impl TokenError {

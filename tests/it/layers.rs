@@ -111,7 +111,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ("SystemTime::now", &["clock.rs"]),
     (
         "StatusCode::UNAUTHORIZED",
-        &["error.rs", "forward/upstream.rs"],
+        &["error.rs", "forward/upstream.rs", "server/admin.rs"],
     ),
 ];
 

@@ -86,7 +86,7 @@ async fn whole_or_not(
 }
 
 /// What [`traffic`] leaves behind.
-const SERIES: [(&str, f64); 18] = [
+const SERIES: [(&str, f64); 21] = [
     ("requests_total{code=\"ok\",route=\"/v1/models\"}", 3.0),
     (
         "requests_total{code=\"ok\",route=\"/v1/chat/completions\"}",
@@ -118,6 +118,18 @@ const SERIES: [(&str, f64); 18] = [
     ),
     (
         "requests_total{code=\"client_gone\",route=\"/v1/chat/completions\"}",
+        1.0,
+    ),
+    (
+        "refusals_total{code=\"route_unknown\",reason=\"path\"}",
+        1.0,
+    ),
+    (
+        "refusals_total{code=\"session_missing\",reason=\"no_cookie\"}",
+        1.0,
+    ),
+    (
+        "refusals_total{code=\"mint_unavailable\",reason=\"mint_answer\"}",
         1.0,
     ),
     ("requests_in_flight", 0.0),
@@ -171,7 +183,7 @@ async fn metrics_tell_what_happened_and_to_nobody() {
         .filter_map(|part| part.split_once("=\"").map(|(name, _)| name))
         .collect();
     let known = [
-        "code", "le", "outcome", "phase", "provider", "route", "version",
+        "code", "le", "outcome", "phase", "provider", "reason", "route", "version",
     ];
     assert!(
         labels.iter().all(|label| known.contains(label)),

@@ -67,6 +67,7 @@ fn every_variable_sets_its_key_and_is_named_as_its_origin() {
         let text = match setting.key.as_str() {
             "upstream.base_url" => "https://demo.behest.app".to_owned(),
             "mint.key" => SK.to_owned(),
+            "admin.token" => SECRET.to_owned(),
             "cross_origin.public_origins" | "cross_origin.allowed_origins" => {
                 "https://a.example".to_owned()
             }
