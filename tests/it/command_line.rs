@@ -62,6 +62,31 @@ fn check_shows_every_value_and_its_source_and_no_secret() {
 }
 
 #[test]
+fn check_warns_last_and_can_be_told_to_take_no_warning() {
+    let env = environment(BASE_URL, &[("GATEWAY_ADMIN_LISTEN", "0.0.0.0:9090")]);
+    let outcome = run(&["check"], &env, "");
+    assert_eq!(outcome.code, Some(0), "{outcome:?}");
+    let (_, warnings) = outcome.out.split_once("\n2 warnings:\n").unwrap();
+    assert!(
+        warnings.starts_with("1. ") && warnings.contains("\n2. "),
+        "{warnings}"
+    );
+    assert!(
+        warnings.contains("admin.listen is 0.0.0.0:9090"),
+        "{warnings}"
+    );
+    let strict = run(&["check", "--deny-warnings"], &env, "");
+    assert_eq!((strict.code, strict.out), (Some(2), outcome.out));
+    let good = environment(
+        BASE_URL,
+        &[("GATEWAY_PUBLIC_ORIGIN", "https://app.example")],
+    );
+    let strict = run(&["check", "--deny-warnings"], &good, "");
+    assert_eq!(strict.code, Some(0), "{strict:?}");
+    assert!(!strict.out.contains("warning"), "{}", strict.out);
+}
+
+#[test]
 fn check_names_all_problems_at_once_and_no_secret() {
     let secret = "behest_xx_0123456789abcdef";
     let env = environment(

@@ -11,6 +11,7 @@
     reason = "in a test each of these is a failed assertion"
 )]
 
+mod admin;
 mod admission;
 mod broken_answers;
 mod command_line;
@@ -19,6 +20,7 @@ mod drain;
 mod headers;
 mod layers;
 mod main_path;
+mod refusal_lines;
 mod refused_bodies;
 mod request_bodies;
 mod rotation;
