@@ -193,7 +193,7 @@ fn mint_cases(address: SocketAddr, emulator: &Emulator, ada: &str) -> Vec<Case> 
         get(address, "/v1/models", ada),
         "mint_refused",
         "mint_key",
-        &refused,
+        refused,
     )]
 }
 
@@ -244,7 +244,7 @@ async fn a_busy_user_is_told_of_with_the_limit() {
         .faults()
         .push(Fault::once(On::Data, Action::StallAfter { frames: 1 }));
     let mut caller = Caller::connect(address, Protocol::Http1).await;
-    let live = caller.send(chat(address, &ada, true)).await.unwrap();
+    let streaming = caller.send(chat(address, &ada, true)).await.unwrap();
     let answer = ask(address, Protocol::Http1, get(address, "/v1/models", &ada)).await;
     assert_eq!(answer.code(), Some("user_busy"));
     until("it is logged", async || !program.accesses().is_empty()).await;
@@ -254,7 +254,7 @@ async fn a_busy_user_is_told_of_with_the_limit() {
         reason.contains("1 requests in flight, as many as limits.requests_per_user"),
         "{reason}"
     );
-    drop((live, caller));
+    drop((streaming, caller));
 }
 
 async fn metrics(program: &Program) -> String {
