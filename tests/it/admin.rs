@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 use crate::support::caller::{Answer, Protocol, ask, get};
@@ -130,7 +131,7 @@ async fn the_token_and_the_page_follow_a_reload() {
 }
 
 #[tokio::test]
-async fn silent_connections_do_not_keep_a_probe_waiting() {
+async fn silent_connections_are_bounded_and_keep_no_probe_waiting() {
     let stage = Stage::new().await;
     let mut silent = Vec::new();
     for _ in 0..200 {
@@ -142,7 +143,11 @@ async fn silent_connections_do_not_keep_a_probe_waiting() {
     let probe = visit(&stage, Method::GET, "/readyz", &[]);
     let answer = tokio::time::timeout(Duration::from_secs(5), probe).await;
     assert_eq!(answer.expect("the probe starves").status, 200);
-    drop(silent);
+    let mut nothing = [0];
+    let closed = tokio::time::timeout(Duration::from_secs(5), silent[0].read(&mut nothing));
+    // An end or a reset; the newest stay.
+    let closed = closed.await.expect("the oldest is kept");
+    assert!(!matches!(closed, Ok(1..)), "{closed:?}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod broken_answers;
 mod command_line;
 mod disconnects;
 mod drain;
+mod floors;
 mod headers;
 mod layers;
 mod main_path;
