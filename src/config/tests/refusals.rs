@@ -271,3 +271,34 @@ fn an_open_admin_listener_and_an_unknown_public_origin_are_warned_of() {
         "{warnings}"
     );
 }
+
+#[test]
+fn an_origin_that_no_browser_sends_is_named_with_its_fix() {
+    for (entry, fix) in [
+        ("*", "must be exact"),
+        ("null", "must not be `null`"),
+        ("a.example", "must be written scheme://host[:port]"),
+        ("https://a.example/", "no slash"),
+        ("https://a.example/chat", "no path"),
+        ("https://A.example", "must be lower case"),
+        ("https://a.example:443", "without the scheme's own port"),
+        ("https://*.example", "must be exact"),
+        ("http://127.1", "as browsers do"),
+    ] {
+        for (variable, key) in [
+            ("GATEWAY_PUBLIC_ORIGIN", "public_origins"),
+            ("GATEWAY_ALLOWED_ORIGINS", "allowed_origins"),
+        ] {
+            let list = format!("https://ok.example, {entry}");
+            let text = load(&[(variable, &list)])
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
+            let place = format!("cross_origin.{key} ({variable}) has a wrong entry: number 2 ");
+            assert!(
+                text.contains(&place) && text.contains(fix),
+                "{entry}: {text}"
+            );
+        }
+    }
+}
