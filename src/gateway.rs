@@ -1,5 +1,6 @@
 //! One request, from its head to its answer's body: the straight function that the crate is about.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -8,6 +9,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::limits::Slot;
+use crate::admission::trusted_proxies::TrustedProxies;
 use crate::admission::{Admission, Admitted};
 use crate::clock::Clock;
 use crate::error::{self, Code, GatewayError};
@@ -26,6 +28,8 @@ pub struct Gateway {
     pub clock: Clock,
     /// What may be asked.
     pub admission: Admission,
+    /// Whose word counts about where a request came from.
+    pub trusted_proxies: TrustedProxies,
     /// Recognises the user.
     pub sessions: SessionAuthenticator,
     /// The user's token.
@@ -43,13 +47,15 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Answers every request: a failure becomes a response here and nowhere else.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<ObservedBody> {
+    /// Answers every request: a failure becomes a response here and nowhere else. `peer` is the other
+    /// end of the connection.
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<ObservedBody> {
         let request_id = request_id(request.headers());
         let is_head = request.method() == Method::HEAD;
-        let mut record = self
-            .access_log
-            .begin(request.method().clone(), request_id.clone());
+        let client = self.trusted_proxies.client(peer, request.headers());
+        let mut record =
+            self.access_log
+                .begin(request.method().clone(), request_id.clone(), client);
         match self.forward(request, &mut record).await {
             Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
             Err(error) => refuse(&error, record),

@@ -13,6 +13,7 @@ use crate::admission::Admission;
 use crate::admission::cross_origin::CrossOrigin;
 use crate::admission::limits::{InFlight, Limits};
 use crate::admission::routes::RouteTable;
+use crate::admission::trusted_proxies::TrustedProxies;
 use crate::client::{Client, ClientConfig, Connector, OriginError};
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamConfig};
@@ -144,6 +145,7 @@ impl Generation {
                 CrossOrigin::new(config.cross_origin.clone()),
                 Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
+            trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
             rewrite: Rewrite {

@@ -7,6 +7,7 @@ pub mod cross_origin;
 mod framing;
 pub mod limits;
 pub mod routes;
+pub mod trusted_proxies;
 
 use http::{HeaderMap, Request, request};
 use hyper::body::Incoming;

@@ -5,6 +5,7 @@
 //! streams; one that is dropped unfinished is a caller who left. It holds no header, body, token or
 //! cookie. The user is a keyed hash.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -47,13 +48,19 @@ impl AccessLog {
         })
     }
 
-    /// Begins a request's record.
+    /// Begins the record of a request that comes from `client`.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, method: Method, request_id: HeaderValue) -> Record {
+    pub fn begin(
+        self: &Arc<Self>,
+        method: Method,
+        request_id: HeaderValue,
+        client: IpAddr,
+    ) -> Record {
         self.metrics.request_began();
         Record {
             log: Arc::clone(self),
             began: clock::monotonic(),
+            client,
             method,
             request_id,
             route: UNMATCHED,
@@ -97,6 +104,7 @@ pub const UNMATCHED: &str = "unmatched";
 pub struct Record {
     log: Arc<AccessLog>,
     began: Instant,
+    client: IpAddr,
     method: Method,
     request_id: HeaderValue,
     /// The route's pattern.
@@ -175,6 +183,7 @@ impl Record {
             level: "INFO",
             target: TARGET,
             request_id: text(&self.request_id),
+            client: self.client,
             method: self.method.as_str(),
             route: self.route,
             status: self.status,
@@ -200,6 +209,7 @@ struct Line<'a> {
     level: &'static str,
     target: &'static str,
     request_id: &'a str,
+    client: IpAddr,
     method: &'a str,
     route: &'static str,
     status: u16,

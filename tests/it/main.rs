@@ -13,6 +13,7 @@
 
 mod admission;
 mod broken_answers;
+mod client_address;
 mod command_line;
 mod disconnects;
 mod drain;

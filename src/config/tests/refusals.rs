@@ -273,6 +273,31 @@ fn an_open_admin_listener_and_an_unknown_public_origin_are_warned_of() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_and_wide_blocks_are_warned_of() {
+    let load = |proxies: &str| load(&[("GATEWAY_SERVER__TRUSTED_PROXIES", proxies)]);
+    for (proxies, fault) in [
+        ("10.0.0.0/8, proxy", "number 2 must be an IP address"),
+        ("*", "number 1 must be an IP address"),
+        ("10.1.2.3/8", "number 1 must begin at its block's first"),
+    ] {
+        let text = load(proxies).map(|_| ()).unwrap_err().to_string();
+        let key = "server.trusted_proxies (GATEWAY_SERVER__TRUSTED_PROXIES) has a wrong entry: ";
+        assert!(text.contains(&format!("{key}{fault}")), "{text}");
+    }
+    let warning = "server.trusted_proxies holds ";
+    let loaded = load("10.0.0.0/8, ::1").unwrap();
+    assert_eq!(loaded.config.server.trusted_proxies.len(), 2);
+    assert!(!loaded.warnings.join("\n").contains(warning));
+    for wide in ["0.0.0.0/0", "::/0", "0.0.0.0/1"] {
+        let warnings = load(wide).unwrap().warnings.join("\n");
+        assert!(
+            warnings.contains(&format!("{warning}{wide}:")),
+            "{warnings}"
+        );
+    }
+}
+
+#[test]
 fn an_origin_that_no_browser_sends_is_named_with_its_fix() {
     for (entry, fix) in [
         ("*", "must be exact"),
