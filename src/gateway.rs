@@ -8,9 +8,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
 use crate::admission::trusted_proxies::TrustedProxies;
-use crate::admission::{Admission, Admitted};
+use crate::admission::{Admission, Admitted, Entry};
 use crate::clock::Clock;
 use crate::error::{self, Code, GatewayError};
 use crate::forward::body::{ObservedBody, Relay};
@@ -56,20 +57,27 @@ impl Gateway {
         let mut record =
             self.access_log
                 .begin(request.method().clone(), request_id.clone(), client);
-        match self.forward(request, &mut record).await {
-            Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
-            Err(error) => refuse(&error, record),
-        }
+        let mut reader = Reader::default();
+        let admission = &self.admission;
+        let mut response = match admission.admit(request, &mut record.route, &mut reader) {
+            Ok(Entry::Request(admitted)) => match self.forward(admitted, &mut record).await {
+                Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
+                Err(error) => refuse(&error, record),
+            },
+            Ok(Entry::Preflight(preflight)) => answer(preflight, record),
+            Err(error) => refuse(&error.into(), record),
+        };
+        reader.permit(response.headers_mut());
+        response
     }
 
-    /// One request, top to bottom. Every step may end it.
+    /// One admitted request, top to bottom. Every step may end it.
     async fn forward(
         &self,
-        request: Request<Incoming>,
+        admitted: Admitted,
         record: &mut Record,
     ) -> Result<(Response<crate::client::ResponseBody>, Slot), GatewayError> {
         let now = self.clock.now();
-        let admitted = self.admission.admit(request, &mut record.route)?;
         let session = self.authenticate(&admitted, now, record).await?;
         let slot = self.admission.limits().enter(&session.identity.user)?;
         let request_id = record.request_id().clone();
@@ -173,6 +181,15 @@ fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
     let request_id = record.request_id().clone();
     let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
     headers::finish_response(response.headers_mut(), &request_id);
+    response.map(|body| ObservedBody::own(body, record))
+}
+
+/// The answer to a browser that asks what a page may send.
+fn answer(preflight: Preflight, mut record: Record) -> Response<ObservedBody> {
+    let mut response = preflight.into_response();
+    record.status = response.status().as_u16();
+    record.code = Code::Preflight;
+    headers::finish_response(response.headers_mut(), record.request_id());
     response.map(|body| ObservedBody::own(body, record))
 }
 

@@ -10,6 +10,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::admission::cors::Cors;
 use crate::admission::cross_origin::CrossOrigin;
 use crate::admission::limits::{InFlight, Limits};
 use crate::admission::routes::RouteTable;
@@ -143,6 +144,10 @@ impl Generation {
             admission: Admission::new(
                 RouteTable::new(&config.routes.extra),
                 CrossOrigin::new(config.cross_origin.clone()),
+                Cors::new(
+                    &config.routes.request_headers,
+                    &config.routes.response_headers,
+                ),
                 Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
             trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),

@@ -170,14 +170,11 @@ impl RouteTable {
     /// # Errors
     /// No such path, or not with this method.
     pub fn find(&self, method: &Method, path: &str) -> Result<RouteMatch, RouteError> {
-        let (path, offers) = match self.exact.get_key_value(path) {
-            Some((path, offers)) => (Arc::clone(path), offers),
-            None => self
-                .patterns
-                .iter()
-                .find(|(pattern, _)| matches_pattern(pattern, path))
-                .map(|(_, offers)| (Arc::from(path), offers))
-                .ok_or(RouteError::Unknown)?,
+        let (path, offers) = if let Some((path, offers)) = self.exact.get_key_value(path) {
+            (Arc::clone(path), offers.as_slice())
+        } else {
+            let offers = self.offers_by_pattern(path)?;
+            (Arc::from(path), offers)
         };
         let wanted = if method == Method::HEAD {
             &Method::GET
@@ -193,6 +190,27 @@ impl RouteTable {
                 allow: allow(offers),
             }),
         }
+    }
+
+    /// The methods that the raw `path` is offered with, as an `Allow` header lists them, and its label.
+    ///
+    /// # Errors
+    /// No such path.
+    pub fn methods(&self, path: &str) -> Result<(String, &'static str), RouteError> {
+        let offers = match self.exact.get(path) {
+            Some(offers) => offers,
+            None => self.offers_by_pattern(path)?,
+        };
+        let label = offers.first().ok_or(RouteError::Unknown)?.label;
+        Ok((allow(offers), label))
+    }
+
+    fn offers_by_pattern(&self, path: &str) -> Result<&[Offer], RouteError> {
+        let mut patterns = self.patterns.iter();
+        patterns
+            .find(|(pattern, _)| matches_pattern(pattern, path))
+            .map(|(_, offers)| offers.as_slice())
+            .ok_or(RouteError::Unknown)
     }
 
     fn offer(&mut self, route: &Route, label: &'static str) {
@@ -309,6 +327,17 @@ mod tests {
         };
         assert_eq!(allow, "DELETE");
         assert!(find("HEAD", "/v1/models").is_ok());
+    }
+
+    #[test]
+    fn a_path_tells_its_methods_whatever_is_asked() {
+        let table = RouteTable::new(&["PUT /v1/threads".parse().unwrap()]);
+        let told = |path| table.methods(path);
+        let threads = ("GET, PUT, HEAD".to_owned(), "/v1/threads");
+        assert_eq!(told("/v1/threads"), Ok(threads));
+        let response = ("GET, DELETE, HEAD".to_owned(), "/v1/responses/{id}");
+        assert_eq!(told("/v1/responses/r1"), Ok(response));
+        assert_eq!(told("/v1/auth/mint"), Err(RouteError::Unknown));
     }
 
     #[test]

@@ -209,12 +209,12 @@ pub(super) fn cross_origin(fields: &mut Fields) -> CrossOriginConfig {
                 .to_owned(),
         );
     }
-    if allowed_origins
-        .iter()
-        .any(|origin| public_origins.contains(origin))
+    // With several hosts, pages of one may call another.
+    if let [public] = &*public_origins
+        && allowed_origins.contains(public)
     {
         fields.warnings.push(
-            "cross_origin.allowed_origins holds a public origin: the app's own pages need no entry"
+            "cross_origin.allowed_origins holds the public origin: the app's own pages need no entry"
                 .to_owned(),
         );
     }
@@ -232,7 +232,7 @@ const PUBLIC_ORIGINS: Key = key(
 .named(&["GATEWAY_PUBLIC_ORIGIN"]);
 const ALLOWED_ORIGINS: Key = key(
     "cross_origin.allowed_origins",
-    "Other origins that pass the cross-site defence (CORS headers are not sent yet).",
+    "Other origins whose pages may call and read the answers (CORS), within the app's site.",
 )
 .named(&["GATEWAY_ALLOWED_ORIGINS"]);
 const REQUIRE_PROOF: Key = key(

@@ -298,6 +298,20 @@ fn trusted_proxies_are_addresses_and_wide_blocks_are_warned_of() {
 }
 
 #[test]
+fn an_origin_needs_no_second_entry_unless_the_app_has_several() {
+    let with = |public: &str| {
+        let loaded = load(&[
+            ("GATEWAY_PUBLIC_ORIGIN", public),
+            ("GATEWAY_ALLOWED_ORIGINS", "https://a.example"),
+        ]);
+        let warnings = loaded.unwrap().warnings.join("\n");
+        warnings.contains("cross_origin.allowed_origins holds the public origin")
+    };
+    assert!(with("https://a.example"));
+    assert!(!with("https://a.example, https://b.example"));
+}
+
+#[test]
 fn an_origin_that_no_browser_sends_is_named_with_its_fix() {
     for (entry, fix) in [
         ("*", "must be exact"),
