@@ -29,6 +29,7 @@ mod session_ids;
 mod sessions;
 mod streaming;
 mod support;
+mod targets;
 mod telemetry;
 mod tls;
 mod tokens;
