@@ -59,15 +59,15 @@ e2e: test-node test-python test-browser ## The real Auth.js, NextAuth, OpenAI SD
 .PHONY: test-node
 test-node: programs $(NODE_MODULES) ## Cookies by @auth/core and next-auth; the OpenAI SDK for Node
 	$(BOUND) node --test --test-reporter=spec \
-	  $(filter-out %/browser.test.mjs,$(wildcard tests/e2e/node/*.test.mjs))
+	  $(filter-out %browser.test.mjs,$(wildcard tests/e2e/node/*.test.mjs))
 
 .PHONY: test-python
 test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python
 	cd tests/e2e/python && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(PYTEST))
 
 .PHONY: test-browser
-test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo in headless Chromium
-	$(BOUND) node --test --test-reporter=spec tests/e2e/node/browser.test.mjs
+test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo, and pages on other origins, in headless Chromium
+	$(BOUND) node --test --test-reporter=spec $(wildcard tests/e2e/node/*browser.test.mjs)
 
 .PHONY: programs
 programs: # The debug programs that the tests start

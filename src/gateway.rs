@@ -1,5 +1,6 @@
 //! One request, from its head to its answer's body: the straight function that the crate is about.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
@@ -7,8 +8,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
-use crate::admission::{Admission, Admitted};
+use crate::admission::trusted_proxies::TrustedProxies;
+use crate::admission::{Admission, Admitted, Entry};
 use crate::clock::Clock;
 use crate::error::{self, Code, GatewayError};
 use crate::forward::body::{ObservedBody, Relay};
@@ -26,6 +29,8 @@ pub struct Gateway {
     pub clock: Clock,
     /// What may be asked.
     pub admission: Admission,
+    /// Whose word counts about where a request came from.
+    pub trusted_proxies: TrustedProxies,
     /// Recognises the user.
     pub sessions: SessionAuthenticator,
     /// The user's token.
@@ -43,27 +48,36 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Answers every request: a failure becomes a response here and nowhere else.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<ObservedBody> {
+    /// Answers every request: a failure becomes a response here and nowhere else. `peer` is the other
+    /// end of the connection.
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<ObservedBody> {
         let request_id = request_id(request.headers());
         let is_head = request.method() == Method::HEAD;
-        let mut record = self
-            .access_log
-            .begin(request.method().clone(), request_id.clone());
-        match self.forward(request, &mut record).await {
-            Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
-            Err(error) => refuse(&error, record),
-        }
+        let client = self.trusted_proxies.client(peer, request.headers());
+        let mut record =
+            self.access_log
+                .begin(request.method().clone(), request_id.clone(), client);
+        let mut reader = Reader::default();
+        let admission = &self.admission;
+        let mut response = match admission.admit(request, &mut record.route, &mut reader) {
+            Ok(Entry::Request(admitted)) => match self.forward(admitted, &mut record).await {
+                Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
+                Err(error) => refuse(&error, record),
+            },
+            Ok(Entry::Preflight(preflight)) => answer(preflight, record),
+            Err(error) => refuse(&error.into(), record),
+        };
+        reader.permit(response.headers_mut());
+        response
     }
 
-    /// One request, top to bottom. Every step may end it.
+    /// One admitted request, top to bottom. Every step may end it.
     async fn forward(
         &self,
-        request: Request<Incoming>,
+        admitted: Admitted,
         record: &mut Record,
     ) -> Result<(Response<crate::client::ResponseBody>, Slot), GatewayError> {
         let now = self.clock.now();
-        let admitted = self.admission.admit(request, &mut record.route)?;
         let session = self.authenticate(&admitted, now, record).await?;
         let slot = self.admission.limits().enter(&session.identity.user)?;
         let request_id = record.request_id().clone();
@@ -170,6 +184,15 @@ fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
     let request_id = record.request_id().clone();
     let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
     headers::finish_response(response.headers_mut(), &request_id);
+    response.map(|body| ObservedBody::own(body, record))
+}
+
+/// The answer to a browser that asks what a page may send.
+fn answer(preflight: Preflight, mut record: Record) -> Response<ObservedBody> {
+    let mut response = preflight.into_response();
+    record.status = response.status().as_u16();
+    record.code = Code::Preflight;
+    headers::finish_response(response.headers_mut(), record.request_id());
     response.map(|body| ObservedBody::own(body, record))
 }
 

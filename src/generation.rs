@@ -10,9 +10,11 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
+use crate::admission::cors::Cors;
 use crate::admission::cross_origin::CrossOrigin;
 use crate::admission::limits::{InFlight, Limits};
 use crate::admission::routes::RouteTable;
+use crate::admission::trusted_proxies::TrustedProxies;
 use crate::client::{Client, ClientConfig, Connector, OriginError};
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamConfig};
@@ -147,8 +149,13 @@ impl Generation {
             admission: Admission::new(
                 RouteTable::new(&config.routes.extra),
                 CrossOrigin::new(config.cross_origin.clone()),
+                Cors::new(
+                    &config.routes.request_headers,
+                    &config.routes.response_headers,
+                ),
                 Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
+            trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
             rewrite: Rewrite {

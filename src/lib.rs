@@ -3,10 +3,11 @@
 //!
 //! # A request's life
 //!
-//! One straight function, [`gateway::Gateway::handle`], which calls `forward`, top to bottom:
+//! One straight function, [`gateway::Gateway::handle`], which admits and calls `forward`, top to bottom:
 //!
 //! 1. **admitted** ([`admission`]): limits of the head, framing, route table, cross-origin defence,
 //!    declared body. Only an [`admission::Admitted`] goes on, and only it can be given a token.
+//!    A preflight ends here; what pages on other origins may read is decided here for every answer.
 //! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`].
 //! 3. **held** ([`forward::request_body`]): a small body is read whole, so that it can be sent again.
 //! 4. **given a token** ([`token`]): from the cache, or from one mint that everyone shares.

@@ -22,7 +22,9 @@ pub struct CrossOriginConfig {
 
 /// Decides by [`CrossOriginConfig`].
 pub struct CrossOrigin {
-    config: CrossOriginConfig,
+    public: Vec<HeaderValue>,
+    allowed: Vec<HeaderValue>,
+    require_proof: bool,
 }
 
 /// Why a request was taken for another site's. The text is for the operator; it names the setting.
@@ -36,6 +38,17 @@ pub enum CrossOriginRefusal {
         "origin {0} is neither in cross_origin.public_origins (GATEWAY_PUBLIC_ORIGIN) nor in cross_origin.allowed_origins (GATEWAY_ALLOWED_ORIGINS)"
     )]
     Origin(String),
+    /// A public origin, but the browser says that the request goes to another: a page on one of the
+    /// app's hosts calls another host, or somebody lies.
+    #[error(
+        "public origin {origin}, but the request crosses origins ({sign}): if pages of that origin are to call another host of the app, put it into cross_origin.allowed_origins (GATEWAY_ALLOWED_ORIGINS) too"
+    )]
+    PublicFromElsewhere {
+        /// The origin.
+        origin: String,
+        /// By which it is known.
+        sign: String,
+    },
     /// The browser says that another site's page asks.
     #[error(
         "Sec-Fetch-Site is {0}, and Origin names none of cross_origin.allowed_origins (GATEWAY_ALLOWED_ORIGINS): a page of another site asks, or a proxy on the way removes Origin"
@@ -43,19 +56,33 @@ pub enum CrossOriginRefusal {
     Site(String),
     /// Nothing says where it comes from, and a form of another site could have sent it.
     #[error(
-        "neither Origin nor Sec-Fetch-Site: programs must send Content-Type: application/json, or with cross_origin.require_proof an Origin that is public or allowed"
+        "neither Origin nor Sec-Fetch-Site, and not JSON, so that a form could have sent it: programs must send Content-Type: application/json, or an Origin that is public or allowed"
     )]
     Unproven,
+    /// Nothing says where it comes from, and `cross_origin.require_proof` asks for it.
+    #[error(
+        "neither Origin nor Sec-Fetch-Site, and cross_origin.require_proof asks for one: programs must send an Origin that is public or allowed"
+    )]
+    ProofRequired,
 }
 
 impl CrossOrigin {
     /// A decision by `config`.
     #[must_use]
     pub fn new(config: CrossOriginConfig) -> Self {
-        Self { config }
+        let values = |origins: Vec<String>| {
+            let values = origins.into_iter();
+            values.filter_map(|origin| origin.try_into().ok()).collect()
+        };
+        Self {
+            public: values(config.public_origins),
+            allowed: values(config.allowed_origins),
+            require_proof: config.require_proof,
+        }
     }
 
-    /// Decides about one request; `host` is what it was sent to.
+    /// Decides about one request; `host` is what it was sent to. Returns the allowed origin that it
+    /// comes from, if it comes from one.
     ///
     /// # Errors
     /// It is another site's, or cannot be told from it.
@@ -64,34 +91,64 @@ impl CrossOrigin {
         method: &Method,
         headers: &HeaderMap,
         host: &[u8],
-    ) -> Result<(), CrossOriginRefusal> {
+    ) -> Result<Option<&HeaderValue>, CrossOriginRefusal> {
         let origin = single(headers, &ORIGIN)?;
         let site = single(headers, &SEC_FETCH_SITE)?;
-        let is_public = origin.is_some_and(|origin| self.is_public(origin, host));
-        let is_allowed =
-            origin.is_some_and(|origin| contains(&self.config.allowed_origins, origin));
+        let allowed = origin.and_then(|origin| self.allowed(origin));
         if let Some(origin) = origin
-            && !is_public
-            && !is_allowed
+            && allowed.is_none()
+            && !self.is_public(origin, host)
         {
             return Err(CrossOriginRefusal::Origin(printable(origin)));
         }
-        match site.map(HeaderValue::as_bytes) {
-            Some(b"same-origin" | b"none") => Ok(()),
-            Some(b"same-site" | b"cross-site") if is_allowed => Ok(()),
-            Some(_) => Err(CrossOriginRefusal::Site(
-                site.map(printable).unwrap_or_default(),
-            )),
-            None if origin.is_some() => Ok(()),
-            None if self.config.require_proof => Err(CrossOriginRefusal::Unproven),
-            None if could_be_a_form(method, headers) => Err(CrossOriginRefusal::Unproven),
-            None => Ok(()),
+        let Some(site) = site else {
+            return match origin {
+                Some(_) => Ok(allowed),
+                None if self.require_proof => Err(CrossOriginRefusal::ProofRequired),
+                None if could_be_a_form(method, headers) => Err(CrossOriginRefusal::Unproven),
+                None => Ok(None),
+            };
+        };
+        match (site.as_bytes(), allowed, origin) {
+            (b"same-origin" | b"none", ..) | (b"same-site" | b"cross-site", Some(_), _) => {
+                Ok(allowed)
+            }
+            (b"same-site" | b"cross-site", None, Some(origin)) => {
+                Err(CrossOriginRefusal::PublicFromElsewhere {
+                    origin: printable(origin),
+                    sign: format!("Sec-Fetch-Site: {}", printable(site)),
+                })
+            }
+            _ => Err(CrossOriginRefusal::Site(printable(site))),
         }
     }
 
+    /// Decides about a preflight, by its `Origin` alone; returns it, as it is allowed.
+    ///
+    /// # Errors
+    /// The origin is not an allowed one. Pages on a public origin ask only of other hosts.
+    pub fn check_preflight(&self, headers: &HeaderMap) -> Result<&HeaderValue, CrossOriginRefusal> {
+        let origin = single(headers, &ORIGIN)?.ok_or(CrossOriginRefusal::Unproven)?;
+        self.allowed(origin).ok_or_else(|| {
+            if contains(&self.public, origin) {
+                CrossOriginRefusal::PublicFromElsewhere {
+                    origin: printable(origin),
+                    sign: "a preflight".to_owned(),
+                }
+            } else {
+                CrossOriginRefusal::Origin(printable(origin))
+            }
+        })
+    }
+
+    /// The configured origin that `origin` is, byte for byte.
+    fn allowed(&self, origin: &HeaderValue) -> Option<&HeaderValue> {
+        self.allowed.iter().find(|known| *known == origin)
+    }
+
     fn is_public(&self, origin: &HeaderValue, host: &[u8]) -> bool {
-        if !self.config.public_origins.is_empty() {
-            return contains(&self.config.public_origins, origin);
+        if !self.public.is_empty() {
+            return contains(&self.public, origin);
         }
         let origin = origin.as_bytes();
         [&b"https://"[..], b"http://"].iter().any(|scheme| {
@@ -105,15 +162,28 @@ impl CrossOrigin {
 /// Without `Origin` and `Sec-Fetch-Site` the caller is no current browser. What an old one could
 /// still be made to send across sites is a form's POST, and no form can send JSON.
 fn could_be_a_form(method: &Method, headers: &HeaderMap) -> bool {
-    if *method != Method::POST {
+    let by_forms_never = [
+        Method::GET, // changes nothing here, and its answer cannot be read across sites
+        Method::HEAD,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    !by_forms_never.contains(method) && !is_json(headers)
+}
+
+/// Whether the one `Content-Type` is `application/json`. Of two lines, or of two values in one
+/// (`application/json;,text/plain`), nobody knows which the next reader takes.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else {
         return false;
-    }
-    let media_type = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    !media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case("application/json"))
+    };
+    let Ok(text) = line.to_str() else {
+        return false;
+    };
+    let (media_type, _) = text.split_once(';').unwrap_or((text, ""));
+    media_type.trim().eq_ignore_ascii_case("application/json") && !text.contains(',')
 }
 
 fn single<'a>(
@@ -128,10 +198,8 @@ fn single<'a>(
     }
 }
 
-fn contains(origins: &[String], origin: &HeaderValue) -> bool {
-    origins
-        .iter()
-        .any(|known| known.as_bytes() == origin.as_bytes())
+fn contains(origins: &[HeaderValue], origin: &HeaderValue) -> bool {
+    origins.iter().any(|known| known == origin)
 }
 
 /// A header's value for the log: bounded, and nothing but visible ASCII.
@@ -270,6 +338,90 @@ mod tests {
             ..configured()
         };
         assert!(!decide(&strict, "GET", &[]));
+    }
+
+    #[test]
+    fn only_one_content_type_that_is_json_is_taken_for_json() {
+        let post = |types: &[&str]| {
+            let headers: Vec<_> = types.iter().map(|value| ("content-type", *value)).collect();
+            decide(&configured(), "POST", &headers)
+        };
+        for json in [
+            "application/json",
+            "APPLICATION/JSON",
+            "application/json ; x=y",
+        ] {
+            assert!(post(&[json]), "{json}");
+        }
+        for other in [
+            "",
+            "application/jsonp",
+            "application/json-patch+json",
+            "application/problem+json",
+            "text/plain; application/json",
+            "text/plain;a=application/json",
+            "application/json, text/plain",
+            "application/json;,text/plain",
+            "x application/json",
+        ] {
+            assert!(!post(&[other]), "{other}");
+        }
+        assert!(!post(&["application/json", "text/plain"]));
+        assert!(!post(&["application/json", "application/json"]));
+    }
+
+    #[test]
+    fn an_origin_that_is_public_and_allowed_may_cross_the_apps_hosts() {
+        let mut config = configured();
+        let crossing = [
+            ("origin", "https://app.example"),
+            ("sec-fetch-site", "same-site"),
+        ];
+        assert!(!decide(&config, "GET", &crossing));
+        config.allowed_origins.push("https://app.example".into());
+        assert!(decide(&config, "GET", &crossing));
+    }
+
+    #[test]
+    fn what_no_browser_says_of_its_site_is_refused_also_of_an_allowed_origin() {
+        for site in [
+            "",
+            "other",
+            "same-origin, none",
+            "SAME-ORIGIN",
+            "cross-site ",
+        ] {
+            for origin in ["https://app.example", "https://chat.example"] {
+                let headers = [("origin", origin), ("sec-fetch-site", site)];
+                assert!(
+                    !decide(&configured(), "POST", &headers),
+                    "{origin} {site:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_preflight_is_decided_by_its_origin_alone() {
+        let decide = |origins: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("sec-fetch-site", HeaderValue::from_static("cross-site"));
+            for origin in origins {
+                headers.append(ORIGIN, origin.parse().unwrap());
+            }
+            let cross_origin = CrossOrigin::new(configured());
+            let verdict = cross_origin.check_preflight(&headers);
+            verdict.map(|origin| origin.to_str().unwrap().to_owned())
+        };
+        let allowed = "https://chat.example";
+        assert_eq!(decide(&[allowed]).as_deref(), Ok(allowed));
+        assert_eq!(
+            decide(&[allowed, allowed]),
+            Err(CrossOriginRefusal::Repeated)
+        );
+        for other in ["https://app.example", "https://evil.example", "null", ""] {
+            assert!(decide(&[other]).is_err(), "{other}");
+        }
     }
 
     #[test]

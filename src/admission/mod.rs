@@ -3,14 +3,17 @@
 //! An [`Admitted`] can only be made by [`Admission::admit`], which runs every check, and it is the
 //! only thing that a token can be attached to: no route can skip the cross-origin defence.
 
+pub mod cors;
 pub mod cross_origin;
 pub mod framing;
 pub mod limits;
 pub mod routes;
+pub mod trusted_proxies;
 
 use http::{HeaderMap, Request, request};
 use hyper::body::Incoming;
 
+use cors::{Cors, Preflight, Reader};
 use cross_origin::{CrossOrigin, CrossOriginRefusal};
 use framing::FramingError;
 use limits::{LimitError, Limits};
@@ -20,14 +23,52 @@ use routes::{RouteError, RouteMatch, RouteTable};
 pub struct Admission {
     routes: RouteTable,
     cross_origin: CrossOrigin,
+    cors: Cors,
     limits: Limits,
 }
 
 /// A request that passed every check. It owns the request.
+///
+/// [`Admission::admit`] makes it:
+///
+/// ```
+/// # use behest_gateway::admission::{Admission, Admitted, Entry, cors::Reader};
+/// # use http::Request;
+/// # use hyper::body::Incoming;
+/// fn honest(admission: &Admission, request: Request<Incoming>) -> Option<Admitted> {
+///     match admission.admit(request, &mut "", &mut Reader::default()) {
+///         Ok(Entry::Request(admitted)) => Some(admitted),
+///         Ok(Entry::Preflight(_)) | Err(_) => None,
+///     }
+/// }
+/// ```
+///
+/// and nothing else can:
+///
+/// ```compile_fail,E0451
+/// # use behest_gateway::admission::{Admitted, routes::RouteMatch};
+/// # use http::request::Parts;
+/// # use hyper::body::Incoming;
+/// fn forged(parts: Parts, body: Incoming, route: RouteMatch) -> Admitted {
+///     Admitted { parts, body, route }
+/// }
+/// ```
 pub struct Admitted {
-    pub(crate) parts: request::Parts,
-    pub(crate) body: Incoming,
-    pub(crate) route: RouteMatch,
+    parts: request::Parts,
+    body: Incoming,
+    route: RouteMatch,
+}
+
+/// What an admitted request is.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is nearly every request, and lives no longer than its arm"
+)]
+pub enum Entry {
+    /// One for Behest.
+    Request(Admitted),
+    /// A browser's question about one, answered here and without a session.
+    Preflight(Preflight),
 }
 
 /// Why a request was not admitted.
@@ -50,16 +91,18 @@ pub enum AdmissionError {
 impl Admission {
     /// Puts the checks together.
     #[must_use]
-    pub fn new(routes: RouteTable, cross_origin: CrossOrigin, limits: Limits) -> Self {
+    pub fn new(routes: RouteTable, cross_origin: CrossOrigin, cors: Cors, limits: Limits) -> Self {
         Self {
             routes,
             cross_origin,
+            cors,
             limits,
         }
     }
 
     /// Runs every check, cheapest and most general first. `label` becomes the route's as soon as
-    /// there is one, so that refusals too are known by their route.
+    /// there is one, so that refusals too are known by their route, and `reader` the page that may
+    /// read the answer, whatever it will be.
     ///
     /// # Errors
     /// The first check that the request does not pass.
@@ -67,16 +110,33 @@ impl Admission {
         &self,
         request: Request<Incoming>,
         label: &mut &'static str,
-    ) -> Result<Admitted, AdmissionError> {
+        reader: &mut Reader,
+    ) -> Result<Entry, AdmissionError> {
         let (parts, body) = request.into_parts();
+        let is_preflight = cors::is_preflight(&parts);
+        let verdict = if is_preflight {
+            self.cross_origin.check_preflight(&parts.headers).map(Some)
+        } else {
+            self.cross_origin
+                .check(&parts.method, &parts.headers, framing::host(&parts))
+        };
+        if let Ok(Some(origin)) = verdict {
+            *reader = self.cors.reader(origin);
+        }
         self.limits.check_head(&parts)?;
         framing::check(&parts)?;
+        if is_preflight {
+            let (methods, path_label) = self.routes.methods(&parts.method, parts.uri.path())?;
+            *label = path_label;
+            verdict?;
+            let preflight = self.cors.preflight(methods, &parts.headers);
+            return Ok(Entry::Preflight(preflight));
+        }
         let route = self.routes.find(&parts.method, parts.uri.path())?;
         *label = route.label;
-        self.cross_origin
-            .check(&parts.method, &parts.headers, framing::host(&parts))?;
+        verdict?;
         self.limits.check_declared_body(&body)?;
-        Ok(Admitted { parts, body, route })
+        Ok(Entry::Request(Admitted { parts, body, route }))
     }
 
     /// The limits, for the steps that need a user or a body.
@@ -91,5 +151,10 @@ impl Admitted {
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
+    }
+
+    /// Takes it apart: its head, its body, and the route that it matched.
+    pub(crate) fn into_parts(self) -> (request::Parts, Incoming, RouteMatch) {
+        (self.parts, self.body, self.route)
     }
 }

@@ -175,16 +175,14 @@ impl RouteTable {
     /// # Errors
     /// No such path, or not with this method.
     pub fn find(&self, method: &Method, path: &str) -> Result<RouteMatch, RouteError> {
-        let (path, offers) = match self.exact.get_key_value(path) {
-            Some((path, offers)) => (Arc::clone(path), offers),
-            None => self
-                .patterns
-                .iter()
-                .find(|(pattern, _)| matches_pattern(pattern, path))
-                .map(|(_, offers)| (Arc::from(path), offers))
-                .ok_or_else(|| RouteError::Unknown {
-                    asked: asked(method, path),
-                })?,
+        let (path, offers) = if let Some((path, offers)) = self.exact.get_key_value(path) {
+            (Arc::clone(path), offers.as_slice())
+        } else {
+            let offers = self.offers_by_pattern(path);
+            (
+                Arc::from(path),
+                offers.ok_or_else(|| unknown(method, path))?,
+            )
         };
         let wanted = if method == Method::HEAD {
             &Method::GET
@@ -201,6 +199,31 @@ impl RouteTable {
                 allow: allow(offers),
             }),
         }
+    }
+
+    /// The methods that the raw `path` is offered with, as an `Allow` header lists them, and its label;
+    /// `method` is what was asked.
+    ///
+    /// # Errors
+    /// No such path.
+    pub fn methods(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(String, &'static str), RouteError> {
+        let exact = self.exact.get(path).map(Vec::as_slice);
+        let offers = exact.or_else(|| self.offers_by_pattern(path));
+        match offers.and_then(|offers| Some((offers, offers.first()?))) {
+            Some((offers, first)) => Ok((allow(offers), first.label)),
+            None => Err(unknown(method, path)),
+        }
+    }
+
+    fn offers_by_pattern(&self, path: &str) -> Option<&[Offer]> {
+        let mut patterns = self.patterns.iter();
+        patterns
+            .find(|(pattern, _)| matches_pattern(pattern, path))
+            .map(|(_, offers)| offers.as_slice())
     }
 
     fn offer(&mut self, route: &Route, label: &'static str) {
@@ -240,6 +263,12 @@ fn asked(method: &Method, path: &str) -> String {
     format!("{method} {path}")
 }
 
+fn unknown(method: &Method, path: &str) -> RouteError {
+    RouteError::Unknown {
+        asked: asked(method, path),
+    }
+}
+
 fn allow(offers: &[Offer]) -> String {
     let mut methods: Vec<&str> = offers.iter().map(|offer| offer.method.as_str()).collect();
     if methods.contains(&"GET") {
@@ -254,7 +283,11 @@ fn matches_pattern(pattern: &str, path: &str) -> bool {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
-            (Some("{id}"), Some(id)) if is_id(id) => {}
+            (Some("{id}"), Some(segment)) => {
+                if !is_id(segment) {
+                    return false;
+                }
+            }
             (Some(literal), Some(segment)) if literal == segment => {}
             _ => return false,
         }
@@ -297,6 +330,7 @@ mod tests {
             "/v1/models/.",
             "/v1/models/%2e%2e",
             "/v1/models/a%2fb",
+            "/v1/models/{id}",
             "/v1//models",
             "/v1/models/",
             "/v1/models;x",
@@ -334,6 +368,20 @@ mod tests {
         let text =
             "PUT /v1/models is no route, but GET, HEAD is: routes.extra adds routes under /v1";
         assert_eq!(refused.to_string(), text);
+    }
+
+    #[test]
+    fn a_path_tells_its_methods_whatever_is_asked() {
+        let table = RouteTable::new(&["PUT /v1/threads".parse().unwrap()]);
+        let told = |path| table.methods(&Method::OPTIONS, path);
+        let threads = ("GET, PUT, HEAD".to_owned(), "/v1/threads");
+        assert_eq!(told("/v1/threads"), Ok(threads));
+        let response = ("GET, DELETE, HEAD".to_owned(), "/v1/responses/{id}");
+        assert_eq!(told("/v1/responses/r1"), Ok(response));
+        assert!(matches!(
+            told("/v1/auth/mint"),
+            Err(RouteError::Unknown { .. })
+        ));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::url::UpstreamUrl;
 use crate::admission::cross_origin::CrossOriginConfig;
 use crate::admission::limits::LimitsConfig;
 use crate::admission::routes::Route;
+use crate::admission::trusted_proxies::AddressBlock;
 use crate::secret::Secret;
 use crate::session::SessionConfig;
 use crate::token::{CacheConfig, MintConfig};
@@ -65,6 +66,8 @@ pub struct ServerConfig {
     pub drain_limit: Duration,
     /// HTTP/2 streams open at once on one connection; default 100.
     pub h2_max_streams: u32,
+    /// Proxies in front of the gateway, whose `X-Forwarded-*` counts; default none.
+    pub trusted_proxies: Vec<AddressBlock>,
 }
 
 /// The files that TLS is served from (`[server.tls]`). Both could be read when the configuration was

@@ -12,6 +12,7 @@ use super::url::check_origin;
 use super::values::Size;
 use crate::admission::cross_origin::CrossOriginConfig;
 use crate::admission::limits::LimitsConfig;
+use crate::admission::trusted_proxies::AddressBlock;
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
@@ -35,6 +36,7 @@ pub(super) fn server(fields: &mut Fields) -> ServerConfig {
         drain_delay: fields.read(&DRAIN_DELAY, Duration::ZERO, drain()),
         drain_limit: fields.read(&DRAIN_LIMIT, seconds(30), drain()),
         h2_max_streams: h2_max_streams(fields),
+        trusted_proxies: trusted_proxies(fields),
         tls: tls(fields),
     }
 }
@@ -51,6 +53,16 @@ fn workers(fields: &mut Fields) -> usize {
 fn h2_max_streams(fields: &mut Fields) -> u32 {
     let count = fields.read(&H2_MAX_STREAMS, 100, count(1..=10_000));
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn trusted_proxies(fields: &mut Fields) -> Vec<AddressBlock> {
+    let blocks: Vec<AddressBlock> = fields.read(&TRUSTED_PROXIES, Vec::new(), any);
+    for block in blocks.iter().filter(|block| block.is_wildcard_like()) {
+        fields.warnings.push(format!(
+            "server.trusted_proxies holds {block}: whoever connects from there can name any address              as its own. List only your own proxies"
+        ));
+    }
+    blocks
 }
 
 const LISTEN: Key = key(
@@ -88,6 +100,10 @@ const DRAIN_LIMIT: Key = key(
 const H2_MAX_STREAMS: Key = key(
     "server.h2_max_streams",
     "HTTP/2 streams open at once on one connection.",
+);
+const TRUSTED_PROXIES: Key = key(
+    "server.trusted_proxies",
+    "Your proxies in front, whose X-Forwarded-* counts: [\"10.0.0.0/8\", \"fd00::1\"].",
 );
 
 /// `[server.tls]`: both files or none.
@@ -176,12 +192,12 @@ pub(super) fn cross_origin(fields: &mut Fields) -> CrossOriginConfig {
                 .to_owned(),
         );
     }
-    if allowed_origins
-        .iter()
-        .any(|origin| public_origins.contains(origin))
+    // With several hosts, pages of one may call another.
+    if let [public] = &*public_origins
+        && allowed_origins.contains(public)
     {
         fields.warnings.push(
-            "cross_origin.allowed_origins holds a public origin: the app's own pages need no entry"
+            "cross_origin.allowed_origins holds the public origin: the app's own pages need no entry"
                 .to_owned(),
         );
     }
@@ -199,7 +215,7 @@ const PUBLIC_ORIGINS: Key = key(
 .named(&["GATEWAY_PUBLIC_ORIGIN"]);
 const ALLOWED_ORIGINS: Key = key(
     "cross_origin.allowed_origins",
-    "Other origins that pass the cross-site defence (CORS headers are not sent yet).",
+    "Other origins whose pages may call and read the answers (CORS), within the app's site.",
 )
 .named(&["GATEWAY_ALLOWED_ORIGINS"]);
 const REQUIRE_PROOF: Key = key(

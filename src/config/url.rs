@@ -136,14 +136,45 @@ pub fn check_origin(text: &str) -> Result<(), String> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err("must be lower case, as browsers send it".to_owned());
     }
-    let (_, port) = split_host(authority)
+    let (host, port) = split_host(authority)
         .ok_or("holds no valid host (a name outside ASCII is written as xn--…)")?;
+    if !is_written_as_browsers_do(&host) {
+        return Err(
+            "must write its IP address as browsers do: http://127.0.0.1, http://[::1]".to_owned(),
+        );
+    }
     if port == Some(if tls { 443 } else { 80 }) {
         return Err(
             "must be written without the scheme's own port, as browsers send it".to_owned(),
         );
     }
     Ok(())
+}
+
+/// Whether an address is in its one canonical form. A name whose last label is a number is an address
+/// to browsers (URL standard, section 3.5): they send `127.0.0.1` for `127.1` and `0x7f.1`.
+fn is_written_as_browsers_do(host: &str) -> bool {
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    if let Some(bare) = bracketed {
+        return bare
+            .parse()
+            .is_ok_and(|address: Ipv6Addr| canonical_v6(address) == bare);
+    }
+    let last = host.rsplit('.').next().unwrap_or_default();
+    let hexadecimal = last
+        .strip_prefix("0x")
+        .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_number = hexadecimal || last.bytes().all(|byte| byte.is_ascii_digit());
+    !is_number || host.parse::<Ipv4Addr>().is_ok()
+}
+
+/// As browsers write it: groups in hexadecimal throughout, where Rust ends mapped ones in dots.
+fn canonical_v6(address: Ipv6Addr) -> String {
+    if address.to_ipv4_mapped().is_none() {
+        return address.to_string();
+    }
+    let [.., high, low] = address.segments();
+    format!("::ffff:{high:x}:{low:x}")
 }
 
 /// Whether it is `https`, and what follows `://`.
@@ -267,6 +298,11 @@ mod tests {
             "https://app.example",
             "http://localhost:3000",
             "https://[::1]:8443",
+            "https://[2001:db8::1]",
+            "http://[::ffff:7f00:1]",
+            "http://127.0.0.1:8080",
+            "https://xn--pp-xka.example",
+            "https://1.example",
         ] {
             assert_eq!(check_origin(text), Ok(()), "{text}");
         }
@@ -284,6 +320,22 @@ mod tests {
             ("https://a@app.example", "valid host"),
             ("https://äpp.example", "xn--"),
             ("https://", "valid host"),
+            (" https://app.example", "scheme://"),
+            ("https://app.example ", "valid host"),
+            ("https://app.example.", "valid host"),
+            ("https://app.example:0443", "valid host"),
+            ("https://app.example:0", "valid host"),
+            ("https://app.example?x", "no path"),
+            ("https://app.example#x", "no path"),
+            ("//app.example", "scheme://"),
+            ("https:app.example", "scheme://"),
+            ("file://", "scheme://"),
+            ("http://127.1", "as browsers do"),
+            ("http://0x7f.0x1", "as browsers do"),
+            ("http://2130706433", "as browsers do"),
+            ("http://127.0.0.01", "as browsers do"),
+            ("http://[0:0:0:0:0:0:0:1]", "as browsers do"),
+            ("http://[::ffff:127.0.0.1]", "as browsers do"),
         ] {
             let fault = check_origin(text).unwrap_err();
             assert!(fault.contains(fix), "{text}: {fault}");

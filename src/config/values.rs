@@ -12,6 +12,7 @@ use http::HeaderName;
 use super::model::LogFormat;
 use super::url::UpstreamUrl;
 use crate::admission::routes::{Route, RouteParseError};
+use crate::admission::trusted_proxies::{AddressBlock, AddressBlockError};
 use crate::identity::Tier;
 use crate::session::SessionIdSource;
 
@@ -171,6 +172,17 @@ impl Value for Route {
     fn from_text(text: &str) -> Result<Self, String> {
         text.parse()
             .map_err(|error: RouteParseError| error.to_string())
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Value for AddressBlock {
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map_err(|error: AddressBlockError| error.to_string())
     }
 
     fn to_toml(&self) -> String {

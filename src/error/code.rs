@@ -11,6 +11,8 @@ labels! {
         Upstream4xx = "upstream_4xx",
         /// Passed on, 5xx.
         Upstream5xx = "upstream_5xx",
+        /// 204: a browser's question before a page's request (CORS), answered here.
+        Preflight = "preflight",
         /// The caller left before the end (499 in the log).
         ClientGone = "client_gone",
         /// Behest broke off after the head.

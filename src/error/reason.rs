@@ -130,8 +130,12 @@ fn admission(error: &AdmissionError) -> Reason {
         AdmissionError::Route(RouteError::Method { .. }) => Reason::Method,
         AdmissionError::CrossOrigin(CrossOriginRefusal::Repeated) => Reason::Repeated,
         AdmissionError::CrossOrigin(CrossOriginRefusal::Origin(_)) => Reason::Origin,
-        AdmissionError::CrossOrigin(CrossOriginRefusal::Site(_)) => Reason::Site,
-        AdmissionError::CrossOrigin(CrossOriginRefusal::Unproven) => Reason::Unproven,
+        AdmissionError::CrossOrigin(
+            CrossOriginRefusal::Site(_) | CrossOriginRefusal::PublicFromElsewhere { .. },
+        ) => Reason::Site,
+        AdmissionError::CrossOrigin(
+            CrossOriginRefusal::Unproven | CrossOriginRefusal::ProofRequired,
+        ) => Reason::Unproven,
         AdmissionError::Limit(error) => limit(*error),
     }
 }

@@ -45,7 +45,7 @@ impl<'a> Outgoing<'a> {
         rewrite: &'a Rewrite,
         request_id: HeaderValue,
     ) -> Result<Self, ForwardError> {
-        let Admitted { parts, body, route } = admitted;
+        let (parts, body, route) = admitted.into_parts();
         let target = match parts.uri.query() {
             None => Uri::try_from(&*route.path),
             Some(query) => Uri::try_from(format!("{}?{query}", route.path)),

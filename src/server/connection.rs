@@ -4,6 +4,7 @@
 //! answered by the gateway that is current when it begins.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -65,6 +66,8 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, mut closing: C
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
+    // A connection without another end has ended.
+    let Ok(peer) = socket.peer_addr() else { return };
     let idle_timeout = active.load().config.server.idle_timeout;
     tokio::select! {
         biased;
@@ -83,7 +86,9 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, mut closing: C
     match opened {
         Err(_) => tracing::debug!("the connection took too long to open"),
         Ok(Err(error)) => tracing::debug!(%error, "the connection could not be opened"),
-        Ok(Ok((socket, is_http2))) => converse(socket, is_http2, active, config, closing).await,
+        Ok(Ok((socket, is_http2))) => {
+            converse(socket, is_http2, peer.ip(), active, config, closing).await;
+        }
     }
 }
 
@@ -124,6 +129,7 @@ async fn starts_http2(socket: &TcpStream) -> std::io::Result<bool> {
 async fn converse(
     socket: Socket,
     is_http2: bool,
+    peer: IpAddr,
     active: Arc<Active>,
     config: ConnectionConfig,
     mut closing: Closing,
@@ -147,7 +153,7 @@ async fn converse(
         let readers = read_by.clone();
         async move {
             let gateway = Arc::clone(&active.load().gateway);
-            let response = gateway.handle(request).await;
+            let response = gateway.handle(request, peer).await;
             Ok::<_, Infallible>(response.map(|body| GuardedBody {
                 body,
                 reader: readers.map(|readers| readers.begin()),

@@ -6,6 +6,7 @@
 //! cookie. The user is a keyed hash. Lines of requests without a known user, which anyone can cause,
 //! have a budget for each code word; those of known users are always written.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -92,13 +93,19 @@ impl AccessLog {
         })
     }
 
-    /// Begins a request's record.
+    /// Begins the record of a request that comes from `client`.
     #[must_use]
-    pub fn begin(self: &Arc<Self>, method: Method, request_id: HeaderValue) -> Record {
+    pub fn begin(
+        self: &Arc<Self>,
+        method: Method,
+        request_id: HeaderValue,
+        client: IpAddr,
+    ) -> Record {
         self.metrics.request_began();
         Record {
             log: Arc::clone(self),
             began: clock::monotonic(),
+            client,
             method,
             request_id,
             route: UNMATCHED,
@@ -142,6 +149,7 @@ pub const UNMATCHED: &str = "unmatched";
 pub struct Record {
     log: Arc<AccessLog>,
     began: Instant,
+    client: IpAddr,
     method: Method,
     request_id: HeaderValue,
     /// The route's pattern.
@@ -241,6 +249,7 @@ impl Record {
             level: "INFO",
             target: TARGET,
             request_id: text(&self.request_id),
+            client: self.client,
             method: self.method.as_str(),
             route: self.route,
             status: self.status,
@@ -266,6 +275,7 @@ struct Line<'a> {
     level: &'static str,
     target: &'static str,
     request_id: &'a str,
+    client: IpAddr,
     method: &'a str,
     route: &'static str,
     status: u16,

@@ -86,7 +86,8 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
 /// other programs are not asked.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
+    ("ipnet::", &["admission/trusted_proxies.rs"]),
     ("prometheus::", &["telemetry/metrics.rs"]),
     ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
     ("jsonwebtoken::", &["token/sign.rs"]),

@@ -4,6 +4,7 @@
 //! are made at the start and end with the process.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,10 +85,14 @@ impl Demo {
     }
 
     /// Answers a request: the API's by the gateway, all others here.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<DemoBody> {
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Response<DemoBody> {
         let path = request.uri().path();
         if path == "/v1" || path.starts_with("/v1/") {
-            return self.pass_to_gateway(request).await;
+            return self.pass_to_gateway(request, peer).await;
         }
         let page = match *request.method() {
             Method::GET | Method::HEAD => self.look(&request),
@@ -97,11 +102,16 @@ impl Demo {
         page.map(Either::Right)
     }
 
-    async fn pass_to_gateway(&self, request: Request<Incoming>) -> Response<DemoBody> {
+    async fn pass_to_gateway(
+        &self,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Response<DemoBody> {
         let (head, body) = request.into_parts();
         let exchange = self.exchanges.begin(&head);
         let before = self.added();
-        let response = self.gateway.handle(Request::from_parts(head, body)).await;
+        let request = Request::from_parts(head, body);
+        let response = self.gateway.handle(request, peer).await;
         if let Some(exchange) = &exchange {
             exchange.answered(&response, before.micros_until(&self.added()));
         }

@@ -11,7 +11,7 @@ mod watched;
 
 use std::convert::Infallible;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -88,25 +88,25 @@ async fn run(arguments: &Arguments) -> Result<(), StartError> {
 async fn accept(listener: TcpListener, demo: Arc<Demo>) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-        let Ok((socket, _)) = listener.accept().await else {
+        let Ok((socket, peer)) = listener.accept().await else {
             // Out of file descriptors, most likely: closing connections free some.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let demo = Arc::clone(&demo);
         tokio::spawn(async move {
-            converse(socket, demo).await;
+            converse(socket, peer.ip(), demo).await;
             drop(place);
         });
     }
 }
 
-async fn converse(socket: TcpStream, demo: Arc<Demo>) {
+async fn converse(socket: TcpStream, peer: IpAddr, demo: Arc<Demo>) {
     // Without it the words of an answer would wait for each other.
     let _ = socket.set_nodelay(true);
     let service = service_fn(move |request| {
         let demo = Arc::clone(&demo);
-        async move { Ok::<_, Infallible>(demo.answer(request).await) }
+        async move { Ok::<_, Infallible>(demo.answer(request, peer).await) }
     });
     // A connection that fails is a browser that left.
     let _ = http1::Builder::new()

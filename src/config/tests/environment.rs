@@ -71,6 +71,7 @@ fn every_variable_sets_its_key_and_is_named_as_its_origin() {
             "cross_origin.public_origins" | "cross_origin.allowed_origins" => {
                 "https://a.example".to_owned()
             }
+            "server.trusted_proxies" => "10.0.0.0/8, ::1".to_owned(),
             "routes.extra" => "GET /v1/files, GET /v1/files/{id}".to_owned(),
             "routes.request_headers" | "routes.response_headers" => "x-a,x-b".to_owned(),
             name if name.ends_with("_file") => path.to_string(),

@@ -271,3 +271,73 @@ fn an_open_admin_listener_and_an_unknown_public_origin_are_warned_of() {
         "{warnings}"
     );
 }
+
+#[test]
+fn trusted_proxies_are_addresses_and_wide_blocks_are_warned_of() {
+    let load = |proxies: &str| load(&[("GATEWAY_SERVER__TRUSTED_PROXIES", proxies)]);
+    for (proxies, fault) in [
+        ("10.0.0.0/8, proxy", "number 2 must be an IP address"),
+        ("*", "number 1 must be an IP address"),
+        ("10.1.2.3/8", "number 1 must begin at its block's first"),
+    ] {
+        let text = load(proxies).map(|_| ()).unwrap_err().to_string();
+        let key = "server.trusted_proxies (GATEWAY_SERVER__TRUSTED_PROXIES) has a wrong entry: ";
+        assert!(text.contains(&format!("{key}{fault}")), "{text}");
+    }
+    let warning = "server.trusted_proxies holds ";
+    let loaded = load("10.0.0.0/8, ::1").unwrap();
+    assert_eq!(loaded.config.server.trusted_proxies.len(), 2);
+    assert!(!loaded.warnings.join("\n").contains(warning));
+    for wide in ["0.0.0.0/0", "::/0", "0.0.0.0/1"] {
+        let warnings = load(wide).unwrap().warnings.join("\n");
+        assert!(
+            warnings.contains(&format!("{warning}{wide}:")),
+            "{warnings}"
+        );
+    }
+}
+
+#[test]
+fn an_origin_needs_no_second_entry_unless_the_app_has_several() {
+    let with = |public: &str| {
+        let loaded = load(&[
+            ("GATEWAY_PUBLIC_ORIGIN", public),
+            ("GATEWAY_ALLOWED_ORIGINS", "https://a.example"),
+        ]);
+        let warnings = loaded.unwrap().warnings.join("\n");
+        warnings.contains("cross_origin.allowed_origins holds the public origin")
+    };
+    assert!(with("https://a.example"));
+    assert!(!with("https://a.example, https://b.example"));
+}
+
+#[test]
+fn an_origin_that_no_browser_sends_is_named_with_its_fix() {
+    for (entry, fix) in [
+        ("*", "must be exact"),
+        ("null", "must not be `null`"),
+        ("a.example", "must be written scheme://host[:port]"),
+        ("https://a.example/", "no slash"),
+        ("https://a.example/chat", "no path"),
+        ("https://A.example", "must be lower case"),
+        ("https://a.example:443", "without the scheme's own port"),
+        ("https://*.example", "must be exact"),
+        ("http://127.1", "as browsers do"),
+    ] {
+        for (variable, key) in [
+            ("GATEWAY_PUBLIC_ORIGIN", "public_origins"),
+            ("GATEWAY_ALLOWED_ORIGINS", "allowed_origins"),
+        ] {
+            let list = format!("https://ok.example, {entry}");
+            let text = load(&[(variable, &list)])
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
+            let place = format!("cross_origin.{key} ({variable}) has a wrong entry: number 2 ");
+            assert!(
+                text.contains(&place) && text.contains(fix),
+                "{entry}: {text}"
+            );
+        }
+    }
+}
