@@ -60,13 +60,13 @@ pub enum RouteError {
     /// No route has this path.
     #[error("{asked} is no route: routes.extra adds routes under /v1")]
     Unknown {
-        /// Method and path, as [`asked`] shows them.
+        /// Method and path: bounded, in visible ASCII, without the query.
         asked: String,
     },
     /// The path is known, with other methods.
     #[error("{asked} is no route, but {allow} is: routes.extra adds routes under /v1")]
     Method {
-        /// Method and path, as [`asked`] shows them.
+        /// Method and path: bounded, in visible ASCII, without the query.
         asked: String,
         /// The methods that are offered, as an `Allow` header lists them.
         allow: String,

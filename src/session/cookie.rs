@@ -126,9 +126,11 @@ pub(super) fn shown_names(headers: &HeaderMap) -> String {
                       credentials, and is the cookie's path /?"
             .to_owned(),
         (true, others) => format!("{others} cookies of other names came"),
-        (false, 0) => format!("came: {shown}; other names: session.providers[].cookie_names"),
+        (false, 0) => format!(
+            "came: {shown}; if one of them is the app's, set session.providers[].cookie_names"
+        ),
         (false, others) => format!(
-            "came: {shown} and {others} more; other names: session.providers[].cookie_names"
+            "came: {shown} and {others} more; if one of them is the app's, set session.providers[].cookie_names"
         ),
     }
 }

@@ -250,7 +250,7 @@ impl Record {
             target: TARGET,
             request_id: text(&self.request_id),
             client: self.client,
-            method: self.method.as_str(),
+            method: bounded(&self.method),
             route: self.route,
             status: self.status,
             code: self.code.label(),
@@ -295,6 +295,11 @@ struct Line<'a> {
     trace_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+}
+
+/// A method that HTTP does not know may be as long as a head.
+fn bounded(method: &Method) -> &str {
+    method.as_str().get(..16).unwrap_or(method.as_str())
 }
 
 fn text(value: &HeaderValue) -> &str {

@@ -51,6 +51,8 @@ fn with(
 fn route_cases(address: SocketAddr, ada: &str) -> Vec<Case> {
     let mut put = get(address, "/v1/models", ada);
     *put.method_mut() = Method::PUT;
+    let mut long = get(address, "/v1/models", ada);
+    *long.method_mut() = Method::from_bytes(&[b'M'; 5000]).unwrap();
     let no_route: &'static [&'static str] = &["GET /no/where is no route", "routes.extra"];
     vec![
         Case {
@@ -62,6 +64,12 @@ fn route_cases(address: SocketAddr, ada: &str) -> Vec<Case> {
                 no_route,
             )
         },
+        case(
+            long,
+            "method_not_allowed",
+            "method",
+            &["MMMMMMMMMMMMMMMM /v1/models is no route"],
+        ),
         case(
             put,
             "method_not_allowed",
@@ -216,6 +224,10 @@ async fn every_refusal_says_what_was_refused_and_which_setting_allows_it() {
         until("it is logged", async || program.accesses().len() == at + 1).await;
         let line = program.accesses().remove(at);
         assert_eq!(line["code"], case.code);
+        assert!(
+            line.to_string().len() < 1500,
+            "bounded, whatever came: {line}"
+        );
         let reason = line["reason"].as_str().unwrap_or_default();
         assert!(
             case.says.iter().all(|word| reason.contains(word)),
