@@ -36,6 +36,11 @@ impl Upstream {
         self.client.host()
     }
 
+    /// Closes pooled connections that can no longer be used ([`Client::sweep`]).
+    pub fn sweep_connections(&self) {
+        self.client.sweep();
+    }
+
     /// Sends `request` once; `max_body` is what its body was counted against.
     ///
     /// # Errors
