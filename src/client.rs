@@ -214,6 +214,8 @@ impl Client {
             .map_err(|_| ClientError::ConnectTimeout(within))??;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)
+            // The buffer alone would let a head of nearly twice its size through.
+            .max_header_size(64 * 1024)
             .max_headers(200)
             .handshake(hyper_util::rt::TokioIo::new(io))
             .await

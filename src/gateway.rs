@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -56,7 +57,7 @@ impl Gateway {
             .begin(request.method().clone(), request_id.clone());
         match self.forward(request, &mut record).await {
             Ok(answered) => self.pass_on(answered, is_head, record),
-            Err(error) => refuse(&error, record),
+            Err(error) => refuse(&error, is_head, record),
         }
     }
 
@@ -208,7 +209,7 @@ struct Answered {
 }
 
 /// The gateway's own answer to a failed request.
-fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
+fn refuse(error: &GatewayError, is_head: bool, mut record: Record) -> Response<ObservedBody> {
     let verdict = error.verdict();
     record.status = verdict.status.as_u16();
     record.code = verdict.code;
@@ -216,6 +217,12 @@ fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
     let request_id = record.request_id().clone();
     let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
     headers::finish_response(response.headers_mut(), &request_id);
+    if is_head {
+        // The length, but no body (RFC 9110 section 9.3.2): on HTTP/2 hyper would send one.
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        response.body_mut().clear();
+    }
     response.map(|body| ObservedBody::own(body, record))
 }
 

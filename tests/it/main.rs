@@ -13,6 +13,7 @@
 
 mod admission;
 mod broken_answers;
+mod broken_upstreams;
 mod command_line;
 mod disconnects;
 mod drain;
