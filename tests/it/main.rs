@@ -32,3 +32,4 @@ mod tls;
 mod tokens;
 mod upstream_connections;
 mod upstream_faults;
+mod withheld_errors;

@@ -94,11 +94,8 @@ pub fn write(bytes: impl AsRef<[u8]>) -> Step {
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub struct Got {
-    pub head: String,
     pub token: String,
     pub user: String,
-    /// The number of the connection, from 0.
-    pub connection: usize,
 }
 
 type Script = Box<dyn Fn(&Got) -> Vec<Step> + Send>;
@@ -186,7 +183,7 @@ pub fn good(body: &str) -> String {
 }
 
 async fn converse(mut socket: TcpStream, connection: usize, shared: Arc<Shared>) {
-    while let Some(got) = request(&mut socket, connection).await {
+    while let Some(got) = request(&mut socket).await {
         let script = shared.scripts.lock().unwrap().pop_front();
         shared.got.lock().unwrap().push(got.clone());
         let steps = match script {
@@ -229,7 +226,7 @@ async fn play(socket: &mut TcpStream, steps: Vec<Step>) -> bool {
 }
 
 /// The next request; its body, which must state its length, is read and thrown away.
-async fn request(socket: &mut TcpStream, connection: usize) -> Option<Got> {
+async fn request(socket: &mut TcpStream) -> Option<Got> {
     let head = head(socket).await?;
     let header = |name: &str| {
         let mut lines = head.lines();
@@ -242,9 +239,7 @@ async fn request(socket: &mut TcpStream, connection: usize) -> Option<Got> {
     let claims: Value = serde_json::from_slice(&claims.ok()?).ok()?;
     Some(Got {
         user: claims["uid"].as_str()?.to_owned(),
-        head,
         token,
-        connection,
     })
 }
 
