@@ -20,6 +20,7 @@ mod drain;
 mod headers;
 mod layers;
 mod main_path;
+mod mint_faults;
 mod refused_bodies;
 mod request_bodies;
 mod rotation;
