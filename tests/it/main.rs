@@ -22,6 +22,7 @@ mod layers;
 mod main_path;
 mod mint_faults;
 mod refused_bodies;
+mod rejected_tokens;
 mod request_bodies;
 mod rotation;
 mod session_ids;
