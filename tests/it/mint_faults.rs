@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::support::caller::{Answer, Protocol, ask, get};
-use crate::support::waiting::{after, is_past};
+use crate::support::waiting::{after, is_past, until};
 use crate::support::{PATIENCE, Shared, Stage, cookie, sources, start};
 
 const MODELS: &str = "/v1/models";
@@ -514,4 +514,41 @@ async fn an_outage_under_load_is_over_for_everyone_within_a_second() {
         println!("round {round}: the last of {USERS} users was served after {took:?}");
         assert!(took < RECOVERED_WITHIN, "{took:?}");
     }
+}
+
+/// A call that hangs since the outage is not waited for when others are served again.
+#[tokio::test]
+async fn who_waits_on_a_dead_connection_is_served_when_the_mint_is_back() {
+    let env = [("GATEWAY_MINT__TIMEOUT", "8s"), ("GATEWAY_WORKERS", "1")];
+    let stage: Shared = Arc::new(Stage::with(&env).await);
+    stage
+        .emulator
+        .faults()
+        .push(Fault::times(5, On::Mint, Action::Close));
+    stage
+        .emulator
+        .faults()
+        .push(Fault::once(On::Mint, Action::StallBeforeHead));
+    for user in 0..5 {
+        let answer = models(&stage, Protocol::Http1, user).await;
+        assert_eq!(answer.code(), Some("mint_unavailable"));
+    }
+    // Only probes now: the first of them hangs.
+    let of_hanging = Arc::clone(&stage);
+    let hanging = tokio::spawn(async move {
+        let mut answer = models(&of_hanging, Protocol::Http1, 6).await;
+        while answer.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            answer = models(&of_hanging, Protocol::Http1, 6).await;
+        }
+        monotonic()
+    });
+    until("it hangs", async || calls(&stage) == 6).await;
+    until("another is served", async || {
+        models(&stage, Protocol::Http1, 7).await.status == 200
+    })
+    .await;
+    let recovered = monotonic();
+    let took = hanging.await.unwrap().saturating_duration_since(recovered);
+    assert!(took < RECOVERED_WITHIN, "{took:?}");
 }
