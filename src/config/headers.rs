@@ -133,86 +133,28 @@ fn check_headers(names: &[HeaderName], is_owned: impl Fn(&str) -> bool) -> Resul
 mod tests {
     use super::*;
 
+    const REQUEST: &str = "cookie Authorization host content-length accept-encoding x-session-id x-tenant-id \
+        x-project-id x-end-user-id x-role x-tier x-admin-secret x-request-id x-forwarded-for \
+        X-Forwarded-Host forwarded x-real-ip via origin referer sec-fetch-site \
+        proxy-authorization connection keep-alive proxy-connection te trailer \
+        transfer-encoding upgrade expect http2-settings x-gateway-request-id \
+        x-http-method-override a_b";
+
+    const RESPONSE: &str = "set-cookie set-cookie2 Location www-authenticate proxy-authenticate x-accel-redirect \
+        X-Accel-Buffering access-control-allow-origin access-control-expose-headers \
+        clear-site-data alt-svc server cache-control vary refresh content-length \
+        content-encoding x-content-type-options strict-transport-security \
+        service-worker-allowed x-session-id x-tenant-id x-project-id x-end-user-id x-role \
+        x-tier x-admin-secret x-gateway-error x-forwarded-for forwarded connection \
+        keep-alive te trailer transfer-encoding upgrade a_b";
+
     #[test]
     fn headers_that_the_gateway_owns_cannot_be_added() {
         let names = |name: &str| vec![name.parse().unwrap()];
-        for name in [
-            "cookie",
-            "Authorization",
-            "host",
-            "content-length",
-            "accept-encoding",
-            "x-session-id",
-            "x-tenant-id",
-            "x-project-id",
-            "x-end-user-id",
-            "x-role",
-            "x-tier",
-            "x-admin-secret",
-            "x-request-id",
-            "x-forwarded-for",
-            "X-Forwarded-Host",
-            "forwarded",
-            "x-real-ip",
-            "via",
-            "origin",
-            "referer",
-            "sec-fetch-site",
-            "proxy-authorization",
-            "connection",
-            "keep-alive",
-            "proxy-connection",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "expect",
-            "http2-settings",
-            "x-gateway-request-id",
-            "x-http-method-override",
-            "a_b",
-        ] {
+        for name in REQUEST.split_whitespace() {
             assert!(check_request_headers(&names(name)).is_err(), "{name}");
         }
-        for name in [
-            "set-cookie",
-            "set-cookie2",
-            "Location",
-            "www-authenticate",
-            "proxy-authenticate",
-            "x-accel-redirect",
-            "X-Accel-Buffering",
-            "access-control-allow-origin",
-            "access-control-expose-headers",
-            "clear-site-data",
-            "alt-svc",
-            "server",
-            "cache-control",
-            "vary",
-            "refresh",
-            "content-length",
-            "content-encoding",
-            "x-content-type-options",
-            "strict-transport-security",
-            "service-worker-allowed",
-            "x-session-id",
-            "x-tenant-id",
-            "x-project-id",
-            "x-end-user-id",
-            "x-role",
-            "x-tier",
-            "x-admin-secret",
-            "x-gateway-error",
-            "x-forwarded-for",
-            "forwarded",
-            "connection",
-            "keep-alive",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "a_b",
-        ] {
+        for name in RESPONSE.split_whitespace() {
             assert!(check_response_headers(&names(name)).is_err(), "{name}");
         }
         assert!(check_request_headers(&names("x-request-tag")).is_ok());

@@ -172,7 +172,8 @@ mod tests {
         let (confidential, bearers) = (confidential(KEY), bearers());
         let short = "eyJhIjoxfQ.eyJiIjozfQ.short";
         let whole = format!("eyJhIjoxfQ.eyJiIjoyfQ.{SIGNATURE}");
-        for secret in [KEY, &KEY[10..], &whole, SIGNATURE, short] {
+        let bare = KEY.strip_prefix("behest_sk_").unwrap();
+        for secret in [KEY, bare, &whole, SIGNATURE, short] {
             let once = escaped(secret);
             let (half, other) = secret.split_at(secret.len() / 2);
             for text in [
