@@ -7,6 +7,7 @@
 mod connect;
 mod lease;
 mod send_body;
+mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,10 +19,11 @@ use hyper::client::conn::http1;
 
 use crate::clock;
 pub use connect::{ConnectError, Connector, OriginError};
-use lease::{Lease, Pools};
+use lease::{Connection, Lease, Pools};
 pub use lease::{ResponseBody, enter_worker};
 use send_body::Progress;
 pub use send_body::{SendBody, SendBodyError};
+use watched::{NoHead, Watch};
 
 /// Any error, as bodies carry it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -105,6 +107,12 @@ impl Client {
         }
     }
 
+    /// Closes pooled connections that have been idle too long, are too old, or were closed from the
+    /// other side. To be called every second or so, from any thread; cheap.
+    pub fn sweep(&self) {
+        self.pools.sweep();
+    }
+
     /// The origin's `Host` value.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
@@ -127,10 +135,12 @@ impl Client {
                 Some(lease) => lease,
                 None => self.connect().await?,
             };
+            lease.watch().begin(!fresh);
             let progress = request.body().progress();
             let answer = lease.sender().try_send_request(request);
             match self.in_time(progress, answer).await? {
                 Ok(response) => {
+                    lease.watch().answered();
                     return Ok(response.map(|incoming| ResponseBody::new(incoming, lease)));
                 }
                 // The pooled connection was dead and nothing was written: once, on a fresh one.
@@ -198,11 +208,14 @@ impl Client {
     /// A fresh connection, its driver running on this worker.
     async fn connect(&self) -> Result<Lease, ClientError> {
         let within = self.config.connect_timeout;
-        let io = tokio::time::timeout(within, self.connector.connect())
+        let watch = Arc::new(Watch::default());
+        let io = tokio::time::timeout(within, self.connector.connect(Arc::clone(&watch)))
             .await
             .map_err(|_| ClientError::ConnectTimeout(within))??;
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)
+            // The buffer alone would let a head of nearly twice its size through.
+            .max_header_size(64 * 1024)
             .max_headers(200)
             .handshake(hyper_util::rt::TokioIo::new(io))
             .await
@@ -212,19 +225,25 @@ impl Client {
                 tracing::debug!(%error, "upstream connection ended");
             }
         });
-        Ok(Lease::new(
-            sender,
-            driver.abort_handle(),
-            clock::monotonic(),
-            Arc::clone(&self.pools),
-        ))
+        let opened = clock::monotonic();
+        let driver = driver.abort_handle();
+        let connection = Connection::new(sender, driver, watch, opened);
+        Ok(Lease::new(connection, Arc::clone(&self.pools)))
     }
 }
 
 fn classify(error: hyper::Error) -> ClientError {
-    if error.is_parse() || error.is_parse_too_large() {
+    if error.is_parse() || error.is_parse_too_large() || has_no_head(&error) {
         ClientError::Invalid(error)
     } else {
         ClientError::Closed(error)
     }
+}
+
+/// Whether the answer was given up because its head never came to an end.
+fn has_no_head(error: &hyper::Error) -> bool {
+    std::error::Error::source(error)
+        .and_then(|source| source.downcast_ref::<std::io::Error>())
+        .and_then(std::io::Error::get_ref)
+        .is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoHead>)
 }

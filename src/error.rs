@@ -190,6 +190,18 @@ fn forward(error: &ForwardError) -> Verdict {
     match error {
         ForwardError::Client(error) => client(error),
         ForwardError::Answer(_) => upstream_invalid(),
+        ForwardError::Withheld { status, .. } => verdict(
+            *status,
+            Code::UpstreamInvalid,
+            "Behest answered with an error whose text cannot be passed on. The gateway's log says why.",
+            Retry::Default,
+        ),
+        ForwardError::ErrorLate => verdict(
+            StatusCode::GATEWAY_TIMEOUT,
+            Code::UpstreamTimeout,
+            "Behest answered with an error that did not end in time (upstream.idle_timeout).",
+            Retry::Default,
+        ),
         ForwardError::TokenRejected => token_rejected(),
         ForwardError::TokenRenewed => verdict(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -351,6 +363,11 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
         headers.insert(ALLOW, allow);
+    }
+    if let GatewayError::Forward(ForwardError::Withheld { retry_after, .. }) = error
+        && let Some(retry_after) = retry_after
+    {
+        headers.insert(RETRY_AFTER, retry_after.clone());
     }
     response
 }

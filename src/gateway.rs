@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
@@ -12,16 +13,18 @@ use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::admission::{Admission, Admitted, Entry};
-use crate::clock::Clock;
+use crate::client::ResponseBody;
+use crate::clock::{Clock, Now};
 use crate::error::{self, Code, GatewayError};
 use crate::forward::body::{ObservedBody, Relay};
 use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
-use crate::forward::{ForwardError, Outgoing, Rewrite};
+use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
+use crate::identity::Identity;
 use crate::session::{Session, SessionAuthenticator};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
-use crate::token::TokenCache;
+use crate::token::{AccessToken, Bearers, Confidential, TokenCache};
 
 /// A gateway: immutable, made from one configuration. A changed one is another gateway.
 pub struct Gateway {
@@ -35,6 +38,8 @@ pub struct Gateway {
     pub sessions: SessionAuthenticator,
     /// The user's token.
     pub tokens: Arc<TokenCache>,
+    /// What no answer may tell.
+    pub confidential: Confidential,
     /// How requests are rewritten.
     pub rewrite: Rewrite,
     /// Behest.
@@ -61,14 +66,20 @@ impl Gateway {
         let admission = &self.admission;
         let mut response = match admission.admit(request, &mut record.route, &mut reader) {
             Ok(Entry::Request(admitted)) => match self.forward(admitted, &mut record).await {
-                Ok((response, slot)) => self.pass_on(response, is_head, slot, record),
-                Err(error) => refuse(&error, record),
+                Ok(answered) => self.pass_on(answered, is_head, record),
+                Err(error) => refuse(&error, is_head, record),
             },
             Ok(Entry::Preflight(preflight)) => answer(preflight, record),
-            Err(error) => refuse(&error.into(), record),
+            Err(error) => refuse(&error.into(), is_head, record),
         };
         reader.permit(response.headers_mut());
         response
+    }
+
+    /// Closes pooled connections, to Behest and to its mint, that can no longer be used.
+    pub fn sweep_connections(&self) {
+        self.upstream.sweep_connections();
+        self.tokens.sweep_connections();
     }
 
     /// One admitted request, top to bottom. Every step may end it.
@@ -76,7 +87,7 @@ impl Gateway {
         &self,
         admitted: Admitted,
         record: &mut Record,
-    ) -> Result<(Response<crate::client::ResponseBody>, Slot), GatewayError> {
+    ) -> Result<Answered, GatewayError> {
         let now = self.clock.now();
         let session = self.authenticate(&admitted, now, record).await?;
         let slot = self.admission.limits().enter(&session.identity.user)?;
@@ -87,34 +98,61 @@ impl Gateway {
             .tokens
             .token(&session.identity, self.clock.now())
             .await?;
+        let (mut response, bearers) = self
+            .send(&mut outgoing, &session.identity, token, record)
+            .await?;
+        record.answered();
+        if screen::is_error(response.status()) {
+            let (confidential, within) = (&self.confidential, self.idle_timeout);
+            // In a box: few answers are errors, and every request's future would be larger.
+            response =
+                Box::pin(screen::error_body(response, confidential, &bearers, within)).await?;
+        }
+        Ok(Answered {
+            response,
+            bearers,
+            slot,
+        })
+    }
+
+    /// Sends the request; after a 401 the token is renewed, and the request sent once more.
+    async fn send(
+        &self,
+        outgoing: &mut Outgoing<'_>,
+        identity: &Identity,
+        token: Arc<AccessToken>,
+        record: &mut Record,
+    ) -> Result<(Response<ResponseBody>, Bearers), GatewayError> {
+        let max_body = self.rewrite.max_body;
         let first = outgoing.authorize(&token).ok_or(ForwardError::BodyBroken)?;
         record.sent();
-        let answer = match self.upstream.send(first, self.rewrite.max_body).await? {
-            Answer::Passed(response) => response,
-            Answer::Unauthorized if !outgoing.is_replayable() => {
-                self.tokens
-                    .renew_in_background(&session.identity, &token, self.clock.now())?;
-                return Err(ForwardError::TokenRenewed.into());
+        if let Answer::Passed(response) = self.upstream.send(first, max_body).await? {
+            let (answered, refused) = (token, None);
+            return Ok((response, Bearers { answered, refused }));
+        }
+        let now = self.clock.now();
+        if !outgoing.is_replayable() {
+            self.tokens.renew_in_background(identity, &token, now)?;
+            return Err(ForwardError::TokenRenewed.into());
+        }
+        let answered = self.tokens.renew(identity, &token, now).await?;
+        let again = outgoing
+            .authorize(&answered)
+            .ok_or(ForwardError::BodyBroken)?;
+        record.sent();
+        match self.upstream.send(again, max_body).await? {
+            Answer::Passed(response) => {
+                let refused = Some(token);
+                Ok((response, Bearers { answered, refused }))
             }
-            Answer::Unauthorized => {
-                let now = self.clock.now();
-                let token = self.tokens.renew(&session.identity, &token, now).await?;
-                let again = outgoing.authorize(&token).ok_or(ForwardError::BodyBroken)?;
-                record.sent();
-                match self.upstream.send(again, self.rewrite.max_body).await? {
-                    Answer::Passed(response) => response,
-                    Answer::Unauthorized => return Err(ForwardError::TokenRejected.into()),
-                }
-            }
-        };
-        record.answered();
-        Ok((answer, slot))
+            Answer::Unauthorized => Err(ForwardError::TokenRejected.into()),
+        }
     }
 
     async fn authenticate(
         &self,
         admitted: &Admitted,
-        now: crate::clock::Now,
+        now: Now,
         record: &mut Record,
     ) -> Result<Session, GatewayError> {
         let metrics = self.access_log.metrics();
@@ -135,23 +173,23 @@ impl Gateway {
 
     fn pass_on(
         &self,
-        response: Response<crate::client::ResponseBody>,
+        answered: Answered,
         is_head: bool,
-        slot: Slot,
         mut record: Record,
     ) -> Response<ObservedBody> {
+        let Answered {
+            response,
+            bearers,
+            slot,
+        } = answered;
         let (mut head, body) = response.into_parts();
+        screen::clean(&mut head.headers, &self.confidential, &bearers);
         record.status = head.status.as_u16();
         record.code = match record.status {
             ..400 => Code::Ok,
             400..500 => Code::Upstream4xx,
             500.. => Code::Upstream5xx,
         };
-        record.trace_id = head
-            .headers
-            .get(&X_TRACE_ID)
-            .filter(|id| id.len() <= 128)
-            .cloned();
         // A coded stream's bytes are no events.
         let is_event_stream = headers::is_event_stream(&head.headers)
             && !head.headers.contains_key(http::header::CONTENT_ENCODING);
@@ -159,6 +197,11 @@ impl Gateway {
             .rewrite
             .policy
             .rewrite_response(&head, is_head, record.request_id());
+        record.trace_id = head
+            .headers
+            .get(&X_TRACE_ID)
+            .filter(|id| id.len() <= 128)
+            .cloned();
         head.extensions.clear();
         head.version = http::Version::HTTP_11;
         let relay = Relay::new(
@@ -172,8 +215,15 @@ impl Gateway {
     }
 }
 
+/// What a request came to.
+struct Answered {
+    response: Response<ResponseBody>,
+    bearers: Bearers,
+    slot: Slot,
+}
+
 /// The gateway's own answer to a failed request.
-fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
+fn refuse(error: &GatewayError, is_head: bool, mut record: Record) -> Response<ObservedBody> {
     let verdict = error.verdict();
     record.refused(
         verdict.status.as_u16(),
@@ -184,6 +234,12 @@ fn refuse(error: &GatewayError, mut record: Record) -> Response<ObservedBody> {
     let request_id = record.request_id().clone();
     let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
     headers::finish_response(response.headers_mut(), &request_id);
+    if is_head {
+        // The length, but no body (RFC 9110 section 9.3.2): on HTTP/2 hyper would send one.
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        response.body_mut().clear();
+    }
     response.map(|body| ObservedBody::own(body, record))
 }
 

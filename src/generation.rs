@@ -29,7 +29,7 @@ use crate::telemetry::access_log::{AccessLog, Lines, StrangerLines, UNMATCHED};
 use crate::telemetry::logging::LineQueue;
 use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
 use crate::tls::{self, TlsError};
-use crate::token::{KeyError, TokenCache, TokenMinter};
+use crate::token::{Confidential, KeyError, TokenCache, TokenMinter};
 
 /// What all generations of one process share.
 #[derive(Clone)]
@@ -158,6 +158,7 @@ impl Generation {
             trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
             sessions: SessionAuthenticator::new(&config.session),
             tokens,
+            confidential: Confidential::new(&config.mint),
             rewrite: Rewrite {
                 policy: HeaderPolicy {
                     request: config.routes.request_headers.clone(),

@@ -62,6 +62,8 @@
 //!   this kind.
 //! - **A dropped answer closes its upstream connection.** The Stop button must stop the bill, whatever
 //!   the upstream is doing, so a lease ends its connection's driver itself.
+//! - **An idle connection is looked at before it is used.** Bytes that nobody asked for are the next
+//!   user's answer otherwise, and the runtime may not have heard of them yet ([`client`]).
 //! - **No shared store.** Session ids are derived and minting twice is harmless, so replicas need to
 //!   know nothing of each other.
 

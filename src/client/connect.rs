@@ -12,16 +12,16 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls_pki_types::ServerName;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tower_service::Service;
 
 use super::BoxError;
+use super::watched::{Watch, Watched};
 
 /// A connection, plain or TLS.
-pub(super) type Io = Either<TcpStream, TlsStream<TcpStream>>;
+pub(super) type Io = Either<Watched, TlsStream<Watched>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -134,8 +134,8 @@ impl Connector {
         &self.host
     }
 
-    /// One fresh connection.
-    pub(super) async fn connect(&self) -> Result<Io, ConnectError> {
+    /// One fresh connection, under `watch`.
+    pub(super) async fn connect(&self, watch: Arc<Watch>) -> Result<Io, ConnectError> {
         let host = || {
             self.origin
                 .authority()
@@ -152,6 +152,7 @@ impl Connector {
             source,
         })?
         .into_inner();
+        let tcp = Watched::new(tcp, watch);
         match &self.tls {
             None => Ok(Either::Left(tcp)),
             Some((tls, name)) => tls

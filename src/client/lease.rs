@@ -15,11 +15,15 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
+use super::watched::Watch;
 use super::{ClientConfig, Sender};
 use crate::clock;
 
 /// Idle connections kept for each worker.
 const MAX_IDLE: usize = 256;
+
+/// A connection that has not finished its side of an exchange so long after its answer is closed.
+const READY_WITHIN: Duration = Duration::from_secs(1);
 
 thread_local! {
     /// Which pool this thread uses.
@@ -32,7 +36,7 @@ pub fn enter_worker(index: usize) {
     WORKER.set(index);
 }
 
-/// Idle connections, by worker. Each lock is only ever taken by its own worker.
+/// Idle connections, by worker. Each lock is taken by its own worker, and now and then by the sweep.
 pub(super) struct Pools {
     idle: Box<[Mutex<Vec<Idle>>]>,
     idle_timeout: Duration,
@@ -72,10 +76,22 @@ impl Pools {
                 return None;
             }
             if candidate.connection.is_reusable(now, self.max_age) {
-                return Some(Lease::of(candidate.connection, Arc::clone(self)));
+                return Some(Lease::new(candidate.connection, Arc::clone(self)));
             }
         }
         None
+    }
+
+    /// Closes what can no longer be used: on a quiet worker nobody takes or puts.
+    pub(super) fn sweep(&self) {
+        let now = clock::monotonic();
+        for idle in &self.idle {
+            let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.retain(|kept| {
+                now.duration_since(kept.since) < self.idle_timeout
+                    && kept.connection.is_reusable(now, self.max_age)
+            });
+        }
     }
 
     fn put(&self, connection: Connection) {
@@ -95,13 +111,29 @@ impl Pools {
 }
 
 /// A connection and its driver; closed when dropped.
-struct Connection {
+pub(super) struct Connection {
     sender: Sender,
     driver: AbortHandle,
+    watch: Arc<Watch>,
     opened: Instant,
 }
 
 impl Connection {
+    /// One that was just opened.
+    pub(super) fn new(
+        sender: Sender,
+        driver: AbortHandle,
+        watch: Arc<Watch>,
+        opened: Instant,
+    ) -> Self {
+        Self {
+            sender,
+            driver,
+            watch,
+            opened,
+        }
+    }
+
     fn is_reusable(&self, now: Instant, max_age: Duration) -> bool {
         now.duration_since(self.opened) < max_age && self.sender.is_ready()
     }
@@ -122,25 +154,14 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// A hold on a connection that was just opened.
-    pub(super) fn new(
-        sender: Sender,
-        driver: AbortHandle,
-        opened: Instant,
-        pools: Arc<Pools>,
-    ) -> Self {
-        Self::of(
-            Connection {
-                sender,
-                driver,
-                opened,
-            },
-            pools,
-        )
+    /// A hold on `connection`, which goes back to `pools`.
+    pub(super) fn new(connection: Connection, pools: Arc<Pools>) -> Self {
+        Self { connection, pools }
     }
 
-    fn of(connection: Connection, pools: Arc<Pools>) -> Self {
-        Self { connection, pools }
+    /// Told of the exchange's beginning and of its head.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.connection.watch
     }
 
     /// Where the one request goes.
@@ -157,8 +178,11 @@ impl Lease {
         if connection.sender.is_ready() {
             pools.put(connection);
         } else if !connection.sender.is_closed() {
+            // Either the driver needs a turn, or the answer came before the request's body was out:
+            // such a body may never end.
             tokio::spawn(async move {
-                if connection.sender.ready().await.is_ok() {
+                let ready = tokio::time::timeout(READY_WITHIN, connection.sender.ready());
+                if matches!(ready.await, Ok(Ok(()))) {
                     pools.put(connection);
                 }
             });
@@ -168,18 +192,27 @@ impl Lease {
 
 /// An answer's body. Its end gives the connection back; dropping it earlier closes the connection.
 pub struct ResponseBody {
+    /// Read before, and given first.
+    ahead: Option<Box<Bytes>>,
     incoming: Incoming,
+    /// Until the end.
     lease: Option<Lease>,
 }
 
 impl ResponseBody {
     pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
         let mut body = Self {
+            ahead: None,
             incoming,
             lease: Some(lease),
         };
         body.release_at_end();
         body
+    }
+
+    /// Puts back what was read of it: it is given again, before the rest.
+    pub fn put_back(&mut self, ahead: Bytes) {
+        self.ahead = (!ahead.is_empty()).then(|| Box::new(ahead));
     }
 
     fn release_at_end(&mut self) {
@@ -199,6 +232,12 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(Frame::data(*ahead))));
+        }
+        if self.lease.is_none() {
+            return Poll::Ready(None);
+        }
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
             Some(Ok(_)) => self.release_at_end(),
@@ -213,10 +252,20 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.ahead.is_none() && self.incoming.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let Some(ahead) = &self.ahead else {
+            return self.incoming.size_hint();
+        };
+        let ahead = ahead.len() as u64;
+        if self.lease.is_none() {
+            return SizeHint::with_exact(ahead);
+        }
+        match self.incoming.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(ahead + rest),
+            None => SizeHint::default(),
+        }
     }
 }

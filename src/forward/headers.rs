@@ -28,6 +28,9 @@ const X_CONTENT_TYPE_OPTIONS: HeaderName = HeaderName::from_static("x-content-ty
 /// A longer `User-Agent` is dropped, bytes.
 const MAX_USER_AGENT: usize = 512;
 
+/// A longer value in an answer is dropped, bytes: not every caller takes larger heads.
+const MAX_ANSWER_VALUE: usize = 8 * 1024;
+
 /// The allow-lists, with what configuration adds to them (`[routes]`).
 #[derive(Clone, Debug, Default)]
 pub struct HeaderPolicy {
@@ -76,7 +79,15 @@ impl HeaderPolicy {
         let nominated = Nominated::of(incoming);
         let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
         for (name, value) in incoming {
-            if self.passes_down(name) && !nominated.contains(name) {
+            // Two of a header that has one value: two readers could disagree.
+            let counts = *name == CONTENT_ENCODING
+                || self.response.contains(name)
+                || !outgoing.contains_key(name);
+            if counts
+                && value.len() <= MAX_ANSWER_VALUE
+                && self.passes_down(name)
+                && !nominated.contains(name)
+            {
                 outgoing.append(name.clone(), value.clone());
             }
         }
@@ -103,7 +114,7 @@ impl HeaderPolicy {
                             | "idempotency-key"
                             | "openai-beta"
                     )
-                    || self.request.contains(name)
+                    || (self.request.contains(name) && !text.contains('_'))
             }
         }
     }
@@ -119,7 +130,7 @@ impl HeaderPolicy {
                     "x-request-id" | "x-trace-id" | "x-should-retry" | "retry-after-ms"
                 ) || ((text.starts_with("x-ratelimit-") || text.starts_with("openai-"))
                     && !text.contains(['_', '.']))
-                    || self.response.contains(name)
+                    || (self.response.contains(name) && !text.contains('_'))
             }
         }
     }
@@ -313,5 +324,57 @@ mod tests {
         );
         assert_eq!(sent["cache-control"], "no-store, no-transform");
         assert_eq!(sent["x-request-id"], "behests");
+    }
+
+    #[test]
+    fn an_answers_repeated_and_gigantic_lines_stay_behind() {
+        let mut head = Response::new(()).into_parts().0;
+        let (long, longest) = ("x".repeat(8193), "y".repeat(8192));
+        head.headers = map(&[
+            ("content-type", "application/json"),
+            ("content-type", "text/html"),
+            ("content-encoding", "gzip"),
+            ("content-encoding", "br"),
+            ("x-trace-id", &long),
+            ("openai-version", &longest),
+            ("x-cost", "1"),
+            ("x-cost", "2"),
+        ]);
+        let policy = HeaderPolicy {
+            response: vec!["x-cost".parse().unwrap()],
+            ..HeaderPolicy::default()
+        };
+        let sent = policy.rewrite_response(&head, false, &"r1".parse().unwrap());
+        let all = |name: &str| sent.get_all(name).iter().collect::<Vec<_>>();
+        assert_eq!(all("content-type"), ["application/json"]);
+        assert_eq!(all("content-encoding"), ["gzip", "br"]);
+        assert_eq!(all("x-cost"), ["1", "2"]);
+        assert_eq!(sent["openai-version"], longest);
+        assert!(!sent.contains_key("x-trace-id"));
+    }
+
+    #[test]
+    fn names_with_an_underscore_never_pass_even_where_they_are_listed() {
+        let name: HeaderName = "x_listed".parse().unwrap();
+        let policy = HeaderPolicy {
+            request: vec![name.clone()],
+            response: vec![name],
+        };
+        let given = map(&[
+            ("x_listed", "1"),
+            ("openai-a_b", "1"),
+            ("x-stainless-a_b", "1"),
+        ]);
+        let host = HeaderValue::from_static("a");
+        let up = policy.rewrite_request(&given, &host, &host);
+        let mut head = Response::new(()).into_parts().0;
+        head.headers = given;
+        let down = policy.rewrite_response(&head, false, &host);
+        for sent in [up, down] {
+            assert!(
+                sent.keys().all(|name| !name.as_str().contains('_')),
+                "{sent:?}"
+            );
+        }
     }
 }

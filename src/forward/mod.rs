@@ -4,9 +4,12 @@ pub mod body;
 pub mod headers;
 mod outgoing;
 pub mod request_body;
+pub mod screen;
 pub mod upstream;
 
 pub use outgoing::{Outgoing, Rewrite};
+
+use http::{HeaderValue, StatusCode};
 
 use crate::client::ClientError;
 
@@ -19,6 +22,19 @@ pub enum ForwardError {
     /// An answer that must not be passed on.
     #[error("unusable answer: {0}")]
     Answer(&'static str),
+    /// An error's body that no page may read.
+    #[error("an error with status {} was withheld: {reason}", status.as_u16())]
+    Withheld {
+        /// Why; quotes nothing of it.
+        reason: &'static str,
+        /// The error's own, which is kept.
+        status: StatusCode,
+        /// The error's own, which is kept.
+        retry_after: Option<HeaderValue>,
+    },
+    /// An error's body did not come to its end in time.
+    #[error("an error's body took longer than upstream.idle_timeout")]
+    ErrorLate,
     /// The token was refused, and a new one was too (or was refused moments ago).
     #[error(
         "Behest refuses the token and a new one too: do BEHEST_KEY, BEHEST_KID and BEHEST_BASE_URL belong to one project, and is this machine's clock right?"

@@ -1,7 +1,7 @@
 //! Sends a request to Behest, and decides which answers may be passed on.
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use super::ForwardError;
 use crate::client::{Client, ClientError, ResponseBody, SendBody, SendBodyError};
@@ -36,6 +36,11 @@ impl Upstream {
         self.client.host()
     }
 
+    /// Closes pooled connections that can no longer be used ([`Client::sweep`]).
+    pub fn sweep_connections(&self) {
+        self.client.sweep();
+    }
+
     /// Sends `request` once; `max_body` is what its body was counted against.
     ///
     /// # Errors
@@ -52,6 +57,9 @@ impl Upstream {
             })?;
         if lengths(response.headers()) > 1 {
             return Err(ForwardError::Answer("more than one length"));
+        }
+        if !is_one_number(response.headers().get(CONTENT_LENGTH)) {
+            return Err(ForwardError::Answer("a length that is no number"));
         }
         if !is_chunked_at_most(response.headers()) {
             return Err(ForwardError::Answer("a transfer coding other than chunked"));
@@ -75,8 +83,15 @@ impl Upstream {
 
 /// How often the head says how long the body is; more than once, two readers could disagree.
 fn lengths(headers: &HeaderMap) -> usize {
-    let chunked = usize::from(headers.contains_key(TRANSFER_ENCODING));
-    headers.get_all(CONTENT_LENGTH).iter().count() + chunked
+    let lines = |name| headers.get_all(name).iter().count();
+    lines(CONTENT_LENGTH) + lines(TRANSFER_ENCODING)
+}
+
+/// Whether a stated length is digits and nothing else; hyper also takes a list of equal numbers, and
+/// does not look at it where there is no body.
+fn is_one_number(length: Option<&HeaderValue>) -> bool {
+    length
+        .is_none_or(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit))
 }
 
 /// Whether the body's only coding is `chunked`: hyper undoes no other.

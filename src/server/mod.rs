@@ -43,6 +43,9 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Expired tokens are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
+/// Idle connections to Behest are swept this often, so that none outlives its time by more.
+const SWEEP_CONNECTIONS_EVERY: Duration = Duration::from_secs(1);
+
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -228,6 +231,7 @@ impl Control {
             () = workers.accept(listener, max_connections) => {}
             () = rotation.run(reload) => {}
             () = self.sweep() => {}
+            () = self.sweep_connections() => {}
             () = self.tell() => {}
             () = self.last_moment() => {}
         }
@@ -259,6 +263,13 @@ impl Control {
         self.shutdown.requested.cancelled().await;
         tracing::info!(delay = ?self.drain_delay, "stopping: not ready any more");
         tokio::time::sleep(self.drain_delay).await;
+    }
+
+    async fn sweep_connections(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_CONNECTIONS_EVERY).await;
+            self.active.load().gateway.sweep_connections();
+        }
     }
 
     async fn tell(&self) {

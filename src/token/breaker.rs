@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use super::TokenError;
 
 /// Failures in a row that open it.
@@ -21,6 +23,7 @@ pub(super) const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) struct Breaker {
     state: Mutex<State>,
     generation: AtomicU64,
+    recovered: Notify,
 }
 
 enum State {
@@ -55,12 +58,26 @@ impl Breaker {
         Self {
             state: Mutex::new(State::Closed(0)),
             generation: AtomicU64::new(0),
+            recovered: Notify::new(),
         }
     }
 
     /// Moves on with every recovery; a failure cached under an older one is no longer in force.
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns when the mint has recovered since `generation`.
+    pub(super) async fn recovered_since(&self, generation: u64) {
+        loop {
+            let mut recovered = std::pin::pin!(self.recovered.notified());
+            // Before the look, so that nothing is missed between the two.
+            recovered.as_mut().enable();
+            if self.generation() != generation {
+                return;
+            }
+            recovered.await;
+        }
     }
 
     /// Leave to ask the mint at `now` (monotonic).
@@ -127,6 +144,7 @@ impl Breaker {
     fn recover(&self, state: &mut State) -> Change {
         *state = State::Closed(0);
         self.generation.fetch_add(1, Ordering::AcqRel);
+        self.recovered.notify_waiters();
         Change::Recovered
     }
 

@@ -155,6 +155,11 @@ impl TokenCache {
         self.metrics.cache_entries(self.len());
     }
 
+    /// Closes connections to the mint that can no longer be used.
+    pub fn sweep_connections(&self) {
+        self.minter.sweep_connections();
+    }
+
     /// Takes over the usable tokens of `other`, whose mint issues the same ones
     /// ([`MintConfig::issues_same_tokens`]) and whose clock is this one's.
     pub fn adopt(&self, other: &Self) {

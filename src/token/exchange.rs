@@ -72,6 +72,10 @@ impl Exchange {
         problems.into_iter().flatten().collect()
     }
 
+    pub(super) fn sweep_connections(&self) {
+        self.client.sweep();
+    }
+
     /// One call; `asked` is the moment before it.
     pub(super) async fn mint(&self, identity: &Identity, asked: Now) -> Result<Minted, TokenError> {
         let request = self.call.request(identity);

@@ -42,7 +42,7 @@ impl Issued {
     /// Reads `token`, which must be for `user`.
     ///
     /// # Errors
-    /// It is no JWT, it is for somebody else, or it cannot be sent.
+    /// It is no signed JWT, it is for somebody else, or it cannot be sent.
     pub(super) fn parse(token: &str, user: &UserId) -> Result<Self, InvalidAnswer> {
         if token.len() > LONGEST {
             return Err(InvalidAnswer::TooLong);
@@ -69,7 +69,12 @@ fn claims(token: &str) -> Option<Claims> {
     }
     BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
     let header = BASE64_URL_SAFE_NO_PAD.decode(header).ok()?;
-    serde_json::from_slice::<Map<String, Value>>(&header).ok()?;
+    let header: Map<String, Value> = serde_json::from_slice(&header).ok()?;
+    // Unsigned (RFC 7518 section 3.6), or not said: Behest issues no such token.
+    let alg = header.get("alg")?.as_str()?;
+    if alg.is_empty() || alg.eq_ignore_ascii_case("none") {
+        return None;
+    }
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
     // By way of a map, since a struct would also be read from an array.
     let payload: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
@@ -150,7 +155,12 @@ mod tests {
         let (head, signature) = good.rsplit_once('.').unwrap();
         let payload = head.split_once('.').unwrap().1;
         let array = BASE64_URL_SAFE_NO_PAD.encode(r#"["ada","s",1]"#);
-        let header = BASE64_URL_SAFE_NO_PAD.encode("{}");
+        let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
+        let of = |header: &str| {
+            let header = BASE64_URL_SAFE_NO_PAD.encode(header);
+            format!("{header}.{payload}.{signature}")
+        };
+        assert!(parse(&of(r#"{"alg":"RS256"}"#)).is_ok());
         for token in [
             String::new(),
             "..".into(),
@@ -164,6 +174,11 @@ mod tests {
             format!("{header}.{array}.{signature}"),
             format!("{payload}=.{payload}.{signature}"),
             format!("{array}.{payload}.{signature}"),
+            of("{}"),
+            of(r#"{"alg":"none"}"#),
+            of(r#"{"alg":"NonE"}"#),
+            of(r#"{"alg":""}"#),
+            of(r#"{"alg":["RS256"]}"#),
         ] {
             assert_eq!(parse(&token).err(), Some(InvalidAnswer::NotJwt), "{token}");
         }

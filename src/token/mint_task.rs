@@ -20,6 +20,9 @@ use super::{AccessToken, InvalidAnswer, Minted, TokenCache, TokenError};
 /// The lead of a renewal over a token's end, at most.
 const LONGEST_LEAD: Duration = Duration::from_mins(1);
 
+/// After a recovery, a call that was under way gets this long to be answered too.
+const GRACE: Duration = Duration::from_millis(250);
+
 /// A mint that has been given leave, before it is begun.
 #[must_use = "a flight that is not launched leaves its entry waiting for ever"]
 pub(super) struct Takeoff {
@@ -83,8 +86,25 @@ impl Landing {
         *stage = Stage::Minting {
             waited: asked.elapsed.saturating_sub(begun.elapsed),
         };
-        let minted = cache.minter.mint(&self.identity, asked).await?;
+        let minted = self.mint(asked).await?;
         hold(minted, asked, cache.clock.now())
+    }
+
+    /// Asks the mint; once more where it recovers meanwhile and this call hangs all the same, on a
+    /// connection of the time before.
+    async fn mint(&self, asked: Now) -> Result<Minted, TokenError> {
+        let cache = &*self.cache;
+        let generation = cache.breaker.generation();
+        let stale = async {
+            cache.breaker.recovered_since(generation).await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            minted = cache.minter.mint(&self.identity, asked) => return minted,
+            () = stale => {}
+        }
+        cache.minter.mint(&self.identity, cache.clock.now()).await
     }
 
     /// Out of time: the mint's fault only if it had most of it.

@@ -7,6 +7,7 @@
 mod answer;
 mod breaker;
 mod cache;
+mod confidential;
 mod entries;
 mod error;
 mod exchange;
@@ -37,6 +38,7 @@ use crate::identity::{Identity, Tier};
 use crate::secret::Secret;
 
 pub use cache::TokenCache;
+pub use confidential::{Bearers, Confidential};
 pub use error::{InvalidAnswer, Outage, TokenError};
 pub use exchange::Exchange;
 pub use key::{KeyError, KeyMode, key_mode, validate};
@@ -140,6 +142,16 @@ impl TokenMinter {
             Self::Exchange(exchange) => exchange.mint(identity, now).await,
             #[cfg(test)]
             Self::Scripted(script) => script.mint(identity, now).await,
+        }
+    }
+
+    /// Closes pooled connections that can no longer be used ([`Client::sweep`]).
+    fn sweep_connections(&self) {
+        match self {
+            Self::Exchange(exchange) => exchange.sweep_connections(),
+            Self::Sign(_) => {}
+            #[cfg(test)]
+            Self::Scripted(_) => {}
         }
     }
 

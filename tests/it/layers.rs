@@ -39,6 +39,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "clock",
             "error",
             "forward",
+            "identity",
             "session",
             "telemetry",
             "token",
@@ -86,7 +87,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
 /// other programs are not asked.
-const HOMES: [(&str, &[&str]); 13] = [
+const HOMES: [(&str, &[&str]); 14] = [
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     ("prometheus::", &["telemetry/metrics.rs"]),
     ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
@@ -104,6 +105,7 @@ const HOMES: [(&str, &[&str]); 13] = [
         "tokio_rustls::",
         &["client/connect.rs", "server/connection.rs"],
     ),
+    ("socket2::", &["client/watched.rs"]),
     ("webpki_roots::", &["tls.rs"]),
     ("clap::", &["main.rs"]),
     ("tracing_subscriber::", &["telemetry/logging.rs"]),
