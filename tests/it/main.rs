@@ -17,6 +17,7 @@ mod command_line;
 mod disconnects;
 mod drain;
 mod headers;
+mod isolation;
 mod layers;
 mod main_path;
 mod refused_bodies;
