@@ -86,7 +86,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
 /// other programs are not asked.
-const HOMES: [(&str, &[&str]); 12] = [
+const HOMES: [(&str, &[&str]); 13] = [
     ("prometheus::", &["telemetry/metrics.rs"]),
     ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
     ("jsonwebtoken::", &["token/sign.rs"]),
@@ -105,6 +105,7 @@ const HOMES: [(&str, &[&str]); 12] = [
     ),
     ("webpki_roots::", &["tls.rs"]),
     ("clap::", &["main.rs"]),
+    ("rustix::", &["secret.rs"]),
     ("tracing_subscriber::", &["telemetry/logging.rs"]),
     ("arc_swap::", &["server/mod.rs"]),
     ("std::env::", &["config/sources.rs"]),

@@ -14,6 +14,7 @@
 mod admission;
 mod broken_answers;
 mod command_line;
+mod confidentiality;
 mod disconnects;
 mod drain;
 mod headers;
@@ -25,6 +26,7 @@ mod request_bodies;
 mod rotation;
 mod session_ids;
 mod sessions;
+mod soak;
 mod streaming;
 mod support;
 mod telemetry;

@@ -69,6 +69,11 @@ impl Crowd {
             .report(self.next.load(Ordering::Relaxed).min(self.total))
     }
 
+    /// No caller begins another request.
+    pub fn stop(&self) {
+        self.next.fetch_max(self.total, Ordering::Relaxed);
+    }
+
     /// The numbers of the next `count` requests, as far as there are any.
     fn take(&self, count: u64) -> Vec<Plan<'_>> {
         let first = self.next.fetch_add(count, Ordering::Relaxed);
