@@ -60,7 +60,7 @@ async fn sessions(drive: &mut Drive) {
         ("theme=dark".to_owned(), "session_missing"),
         (format!("{COOKIE}={expired}"), "session_expired"),
         (sealed.replace("..", ".x."), "session_invalid"),
-        (sealed[..half].to_owned(), "session_invalid"),
+        (sealed.split_at(half).0.to_owned(), "session_invalid"),
         (
             format!("{COOKIE}={}", drive.secrets.auth),
             "session_invalid",

@@ -1,5 +1,6 @@
 //! Callers on HTTP/1.1: connections that many users share in turn, some of them pipelined.
 
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -102,7 +103,8 @@ fn request(plan: &Plan<'_>, address: SocketAddr) -> String {
     let body = plan.question();
     if !body.is_empty() {
         let length = body.len();
-        text += &format!("content-type: application/json\r\ncontent-length: {length}\r\n");
+        let kind = "application/json";
+        write!(text, "content-type: {kind}\r\ncontent-length: {length}\r\n").unwrap();
     }
     let head = text.len();
     text += "\r\n";

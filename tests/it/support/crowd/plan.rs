@@ -1,5 +1,7 @@
 //! What happens to a request, by its number: whose it is, what is asked, what goes wrong.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
@@ -196,7 +198,7 @@ impl<'c> Plan<'c> {
             return String::new();
         }
         let Self { number, user, .. } = self;
-        let padding = padding(self.dice, number);
+        let padding = padding(self.dice, *number);
         format!(r#"{{"n":{number},"u":"{}","text":"{padding}"}}"#, user.id)
     }
 
@@ -204,7 +206,7 @@ impl<'c> Plan<'c> {
     pub fn answer(&self) -> String {
         let Self { number, user, .. } = self;
         if self.kind != Kind::Stream {
-            let padding = padding(self.dice >> 16, number);
+            let padding = padding(self.dice >> 16, *number);
             return format!(
                 r#"{{"answer":{number},"to":"{}","text":"{padding}"}}"#,
                 user.id
@@ -212,17 +214,19 @@ impl<'c> Plan<'c> {
         }
         let mut events = String::new();
         for at in 0..2 + self.dice % 6 {
-            events += &format!(
-                "data: {{\"n\":{number},\"to\":\"{}\",\"at\":{at}}}\n\n",
+            writeln!(
+                events,
+                "data: {{\"n\":{number},\"to\":\"{}\",\"at\":{at}}}\n",
                 user.id
-            );
+            )
+            .unwrap();
         }
         events + "data: [DONE]\n\n"
     }
 }
 
 /// The request's number over and over: mostly little of it, rarely more than one read takes.
-fn padding(dice: u64, number: &u64) -> String {
+fn padding(dice: u64, number: u64) -> String {
     let length = match dice % 64 {
         0 => 24_000,
         1..8 => 1500,

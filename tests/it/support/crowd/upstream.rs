@@ -2,6 +2,7 @@
 //! with that user's token, and answers as the plan says, faults included.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -283,7 +284,7 @@ fn chunked(plan: &Plan<'_>) -> String {
         vec![&body]
     };
     for piece in pieces {
-        answer += &format!("{:x}\r\n{piece}\r\n", piece.len());
+        write!(answer, "{:x}\r\n{piece}\r\n", piece.len()).unwrap();
     }
     answer + "0\r\n\r\n"
 }
