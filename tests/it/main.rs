@@ -34,3 +34,4 @@ mod tls;
 mod tokens;
 mod upstream_connections;
 mod upstream_faults;
+mod wiped;

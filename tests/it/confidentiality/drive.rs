@@ -73,7 +73,10 @@ impl Secrets {
         let mut marks = Marks::default();
         match self.key.strip_prefix("behest_pk_") {
             None => marks.add("the API key", &self.key),
-            Some(packed) => marks.add("the RSA key", BASE64_STANDARD.decode(packed).unwrap()),
+            Some(packed) => {
+                marks.add("the RSA key", BASE64_STANDARD.decode(packed).unwrap());
+                marks.add("the RSA key's text", packed);
+            }
         }
         marks.add("AUTH_SECRET", &self.auth);
         marks.add("the retired secret", &self.retired);
