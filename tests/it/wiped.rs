@@ -16,23 +16,23 @@ use crate::support::sources;
 /// What secrets are masked with, so that this test itself holds none.
 const MASK: u8 = 0x5a;
 
-/// A secret, and what it looks like behind the mask. (A part of it is enough to find it.)
+/// What a secret consists of, over and over: a part that is left is enough to find it.
 fn masked(name: &str) -> Vec<u8> {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, name.as_bytes());
-    hash.as_ref()
-        .iter()
-        .map(|byte| b'A' + (byte & 15))
-        .map(|byte| byte ^ MASK)
-        .collect()
+    let letters = hash.as_ref().iter().map(|byte| b'A' + (byte & 15));
+    letters.map(|byte| byte ^ MASK).collect()
 }
 
+/// Large enough that what is allocated later does not happen to cover a copy of it.
 fn unmasked(masked: &[u8]) -> Zeroizing<String> {
-    let mut text = Zeroizing::new(String::with_capacity(64));
-    text.extend(masked.iter().map(|byte| char::from(byte ^ MASK)));
+    const TIMES: usize = 250;
+    let mut text = Zeroizing::new(String::with_capacity(masked.len() * TIMES));
+    let letters = masked.iter().map(|byte| char::from(byte ^ MASK));
+    text.extend(letters.cycle().take(masked.len() * TIMES));
     text
 }
 
-/// How often the secret stands in this process's writable memory.
+/// How often a part of the secret stands in this process's writable memory.
 fn copies(masked: &[u8]) -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let memory = File::open("/proc/self/mem").unwrap();
