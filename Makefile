@@ -107,6 +107,12 @@ advisories: $(DENY) ## Look the dependencies up in the RustSec advisory database
 	then echo '#### SKIPPED: the advisory database cannot be reached from here; nothing was checked. ####' >&2; \
 	else cat "$$log" >&2; exit 1; fi
 
+TIME ?= 600
+
+.PHONY: soak
+soak: ## Load the release build for TIME seconds (600) and print its memory
+	SOAK_SECONDS=$(TIME) cargo test --locked --release --all-features --test it soak::memory -- --nocapture
+
 .PHONY: bench
 bench: ## Measure each step and the whole path
 	cargo bench --locked --all-features

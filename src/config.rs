@@ -46,7 +46,7 @@ pub use problem::{ConfigProblems, Problem};
 pub use reload::restart_only_changes;
 pub use report::report;
 pub use secrets::WatchedFile;
-pub use sources::{Origin, Sources, process_environment};
+pub use sources::{Origin, Sources, arguments_hold_key, process_environment};
 pub use url::{UpstreamUrl, check_origin};
 
 use crate::session::SessionConfig;

@@ -8,6 +8,7 @@ use aws_lc_rs::hmac;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::admission::Admission;
 use crate::admission::cors::Cors;
@@ -244,7 +245,8 @@ fn listener_tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, Bu
     let Some(files) = &config.server.tls else {
         return Ok(None);
     };
-    let (certificate, key) = (read(&files.cert_file)?, read(&files.key_file)?);
+    let certificate = read(&files.cert_file)?;
+    let key = Zeroizing::new(read(&files.key_file)?);
     let tls = tls::server_config(&certificate, &key).map_err(|source| BuildError::Tls {
         key: "server.tls",
         source,

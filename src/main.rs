@@ -14,6 +14,7 @@ use behest_gateway::clock::{self, Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
 use behest_gateway::generation::{Generation, Process};
 use behest_gateway::inspect::inspect;
+use behest_gateway::secret;
 use behest_gateway::server::{Server, StartError};
 use behest_gateway::session::SessionAuthenticator;
 use behest_gateway::telemetry::line_budget::LineBudget;
@@ -85,10 +86,20 @@ struct InspectArguments {
 }
 
 fn main() -> ExitCode {
+    // Before any secret is read.
+    let dumps = secret::forbid_dumps();
+    // Before anything could quote it.
+    if config::arguments_hold_key() {
+        print_error(
+            "behest-gateway: a Behest key stands on the command line, which other users of the \
+             machine can read: replace that key, and set BEHEST_KEY or BEHEST_KEY_FILE instead",
+        );
+        return ExitCode::from(2);
+    }
     let arguments = Arguments::parse();
     let settings = arguments.settings;
     let outcome = match arguments.command {
-        None | Some(Command::Serve) => serve(&settings),
+        None | Some(Command::Serve) => serve(&settings, dumps),
         Some(Command::Check(arguments)) => check(&settings, &arguments),
         Some(Command::Inspect(arguments)) => inspect_cookie(&settings, &arguments),
     };
@@ -129,9 +140,10 @@ impl Settings {
         let mut cli = BTreeMap::new();
         for pair in &self.set {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::usage(format!(
-                    "--set {pair}: write KEY=VALUE, such as upstream.idle_timeout=10m"
-                ))
+                // Not quoted: it may be a secret.
+                Failure::usage(
+                    "--set: write KEY=VALUE, such as upstream.idle_timeout=10m".to_owned(),
+                )
             })?;
             cli.insert(key.trim().to_owned(), value.to_owned());
         }
@@ -152,12 +164,15 @@ impl Settings {
     }
 }
 
-fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
+fn serve(settings: &Settings, dumps: std::io::Result<()>) -> Result<ExitCode, Failure> {
     let sources = settings.sources()?;
     let loaded = Config::load(sources.clone())?;
     let json = loaded.config.telemetry.log_format == LogFormat::Json;
     let filter = sources.env.get("RUST_LOG").map(String::as_str);
     let (lines, _flushed_at_exit) = logging::start(filter, json).map_err(Failure::usage)?;
+    if let Err(error) = dumps {
+        tracing::warn!(%error, "core dumps, which hold secrets, cannot be forbidden");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -1,6 +1,9 @@
-//! A value that must never be seen: not in a log, an error, a dump of the configuration, or memory
-//! that was given back.
+//! A value that must never be seen: not in a log, an error, a dump of the configuration or of the
+//! process, or memory that was given back.
 
+use std::io;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
 use zeroize::Zeroizing;
 
 /// A secret's bytes. It can be read by the code that needs it, and by nothing that prints.
@@ -33,6 +36,24 @@ impl Secret {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// From now on this process leaves no core dump, and on Linux no other process of the same user can
+/// read its memory or its environment (`/proc/PID/mem`, `/proc/PID/environ`, debuggers): both hold
+/// secrets.
+///
+/// # Errors
+/// The system refuses.
+pub fn forbid_dumps() -> io::Result<()> {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    setrlimit(Resource::Core, none)?;
+    // The limit does not count where the kernel pipes dumps to a program (core(5)); this does.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 impl std::fmt::Debug for Secret {

@@ -189,7 +189,10 @@ impl Fields {
                 names.join(", ")
             ));
         }
-        if let Some(text) = self.layers.take_cli(key.path) {
+        // What only the file can hold stays there, to be refused with all that nobody asked for.
+        if key.in_env
+            && let Some(text) = self.layers.take_cli(key.path)
+        {
             return Some((Raw::Text(text), Origin::CommandLine));
         }
         let first = set.into_iter().next();

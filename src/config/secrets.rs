@@ -310,7 +310,10 @@ fn shown_variable(name: &str) -> String {
 /// The file's bytes, up to [`MAX_FILE`].
 pub(super) fn read_bounded(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = std::fs::File::open(path).map_err(|fault| in_words(&fault))?;
-    let mut bytes = Zeroizing::new(Vec::new());
+    // Of the right size at once: a vector that grows leaves copies behind that nobody wipes.
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let room = usize::try_from(length.min(MAX_FILE)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(MAX_FILE + 1)
         .read_to_end(&mut bytes)
         .map_err(|fault| in_words(&fault))?;

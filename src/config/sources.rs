@@ -7,6 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::token::KeyMode;
+
 /// Where a configuration comes from. Nothing else is read but the files that it names.
 #[derive(Clone, Default)]
 pub struct Sources {
@@ -24,6 +28,17 @@ pub fn process_environment() -> BTreeMap<String, String> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect()
+}
+
+/// Whether this process was started with a Behest key among its arguments, where every user of the
+/// machine can read it.
+#[must_use]
+pub fn arguments_hold_key() -> bool {
+    let prefixes = [KeyMode::Exchange, KeyMode::Sign].map(KeyMode::prefix);
+    std::env::args_os().any(|argument| {
+        let argument = Zeroizing::new(argument.to_string_lossy().into_owned());
+        prefixes.iter().any(|prefix| argument.contains(prefix))
+    })
 }
 
 /// Which source a value came from.
@@ -126,6 +141,15 @@ impl Layers {
     /// Every variable that some key asked for.
     pub(super) fn asked_variables(&self) -> impl Iterator<Item = &str> {
         self.asked.iter().map(String::as_str)
+    }
+}
+
+impl Drop for Layers {
+    /// Both may hold secrets, and each reload has a copy of its own.
+    fn drop(&mut self) {
+        for text in self.env.values_mut().chain(self.cli.values_mut()) {
+            text.zeroize();
+        }
     }
 }
 

@@ -23,6 +23,20 @@ impl Fields {
         for key in problems {
             self.problem(key, "holds a secret that was given for another key");
         }
+        self.hide_named_secrets();
+    }
+
+    /// Keys that nobody knows are named, and a secret may stand where a key should.
+    fn hide_named_secrets(&mut self) {
+        let secrets: Vec<&str> = (self.kept.iter().map(Secret::expose))
+            .filter(|secret| secret.len() >= 8)
+            .filter_map(|secret| std::str::from_utf8(secret).ok())
+            .collect();
+        for problem in &mut self.problems {
+            if secrets.iter().any(|secret| problem.key.contains(secret)) {
+                "(hidden: it holds a secret)".clone_into(&mut problem.key);
+            }
+        }
     }
 
     /// Reports everything in the sources that no key asked for. With `sections`, only those of the
@@ -44,13 +58,17 @@ impl Fields {
 
     /// A key that the command line cannot set: a secret or a table, or no key at all.
     fn refuse_on_command_line(&mut self, key: String) {
-        if self.settings.iter().any(|setting| setting.key == key) {
-            let text = "cannot be set on the command line, which other users of the machine can \
-                        read: use the environment or the file";
-            self.problem(key, text);
-        } else {
-            self.unknown_key(key);
-        }
+        let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
+            return self.unknown_key(key);
+        };
+        let instead = match setting.variables.first() {
+            Some(name) => format!("set {name} or {name}_FILE, or write it into the file"),
+            None => "write it into the file".to_owned(),
+        };
+        let text = format!(
+            "cannot be set on the command line, which other users of the machine can read: {instead}"
+        );
+        self.problem(key, text);
     }
 
     fn refuse_leftover(&mut self, path: &str, value: &toml::Value) {

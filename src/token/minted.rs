@@ -1,10 +1,13 @@
 //! A token fresh from a mint, before the cache gives it its times.
 //!
-//! Guarantees: the header value is marked sensitive, and what is printed never shows the token.
+//! Guarantees: the header value is marked sensitive and wiped once nobody holds it any more, and what
+//! is printed never shows the token.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderValue;
+use zeroize::Zeroizing;
 
 /// What a mint made.
 pub struct Minted {
@@ -19,9 +22,10 @@ pub struct Minted {
 }
 
 impl Minted {
-    /// `token` as a header; `None` if it is not safe in one.
+    /// `token` (or an API key) as a header; `None` if it is not safe in one.
     pub(super) fn authorization(token: &str) -> Option<HeaderValue> {
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        let text = Zeroizing::new(format!("Bearer {token}").into_bytes());
+        let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
         value.set_sensitive(true);
         Some(value)
     }

@@ -130,23 +130,22 @@ impl<'a> Pem<'a> {
         if !matches!(self.label, "PRIVATE KEY" | "RSA PRIVATE KEY") {
             return Err(KeyError::RsaForm);
         }
-        let body = Zeroizing::new(self.body.replace("\\r", "").replace("\\n", ""));
+        let body = Zeroizing::new(self.body.replace("\\r", ""));
+        let body = Zeroizing::new(body.replace("\\n", ""));
         RsaKey::parse_der(&decode(body.as_bytes())?)
     }
 }
 
 /// Base64 of either alphabet, white space ignored.
 fn decode(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let standard: Zeroizing<Vec<u8>> = Zeroizing::new(
-        text.iter()
-            .filter(|byte| !byte.is_ascii_whitespace())
-            .map(|&byte| match byte {
-                b'-' => b'+',
-                b'_' => b'/',
-                other => other,
-            })
-            .collect(),
-    );
+    // Of the right size at once: a vector that grows leaves copies behind that nobody wipes.
+    let mut standard = Zeroizing::new(Vec::with_capacity(text.len()));
+    let bytes = text.iter().filter(|byte| !byte.is_ascii_whitespace());
+    standard.extend(bytes.map(|&byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => other,
+    }));
     LENIENT
         .decode(standard.as_slice())
         .map(Zeroizing::new)

@@ -118,6 +118,33 @@ fn check_names_all_problems_at_once_and_no_secret() {
 }
 
 #[test]
+fn a_secret_on_the_command_line_is_refused_with_the_places_where_it_belongs() {
+    let env = environment(BASE_URL, &[]);
+    for (setting, places) in [
+        (
+            "mint.key=behest_sk_live_00",
+            ["BEHEST_KEY", "BEHEST_KEY_FILE"],
+        ),
+        ("mint.key=anything", ["BEHEST_KEY", "BEHEST_KEY_FILE"]),
+        (
+            "session_id.key=anything",
+            ["GATEWAY_SESSION_ID__KEY", "_FILE"],
+        ),
+        (
+            "session.secrets=anything",
+            ["session.secrets", "into the file"],
+        ),
+    ] {
+        let outcome = run(&["check", "--set", setting], &env, "");
+        assert_eq!(outcome.code, Some(2), "{setting}: {outcome:?}");
+        for word in places {
+            assert!(outcome.err.contains(word), "{word}: {}", outcome.err);
+        }
+        assert!(!outcome.err.contains("anything") && !outcome.err.contains("live_00"));
+    }
+}
+
+#[test]
 fn check_also_builds_what_it_checked() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("tls.pem");

@@ -87,7 +87,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
 /// other programs are not asked.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     ("prometheus::", &["telemetry/metrics.rs"]),
     ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
@@ -108,6 +108,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("socket2::", &["client/watched.rs"]),
     ("webpki_roots::", &["tls.rs"]),
     ("clap::", &["main.rs"]),
+    ("rustix::", &["secret.rs"]),
     ("tracing_subscriber::", &["telemetry/logging.rs"]),
     ("arc_swap::", &["server/mod.rs"]),
     ("std::env::", &["config/sources.rs"]),

@@ -2,7 +2,9 @@
 
 pub mod caller;
 pub mod cookies;
+pub mod crowd;
 pub mod frames;
+pub mod marks;
 pub mod program;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]

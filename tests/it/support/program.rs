@@ -102,20 +102,36 @@ impl Program {
             admin: unknown,
         };
         until("the program serves", async || {
-            program
-                .lines()
-                .iter()
-                .any(|line| line["message"] == "serving")
-                || program.child.try_wait().unwrap().is_some()
+            program.serving("listen").is_some() || program.child.try_wait().unwrap().is_some()
         })
         .await;
-        let lines = program.lines();
-        let serving = lines.iter().find(|line| line["message"] == "serving");
-        let serving = serving.unwrap_or_else(|| panic!("it ended: {}", program.text()));
-        let address = |name: &str| serving[name].as_str().unwrap().parse().unwrap();
-        program.address = address("listen");
-        program.admin = address("admin");
+        let address = |name: &str| {
+            let found = program.serving(name);
+            found.unwrap_or_else(|| panic!("it ended: {}", program.text()))
+        };
+        (program.address, program.admin) = (address("listen"), address("admin"));
         program
+    }
+
+    /// The address that its line "serving" gives under `name`, as JSON or as text.
+    fn serving(&self, name: &str) -> Option<SocketAddr> {
+        let text = self.text();
+        let line = text.lines().find(|line| line.contains("serving"))?;
+        let json = format!("\"{name}\":\"");
+        let (_, rest) = line
+            .split_once(&json)
+            .or_else(|| line.split_once(&format!("{name}=")))?;
+        rest.split(['"', ' ']).next()?.parse().ok()
+    }
+
+    /// The file `name` of its folder in `/proc`.
+    pub fn proc(&self, name: &str) -> String {
+        std::fs::read_to_string(self.proc_path(name)).unwrap()
+    }
+
+    /// Where that is.
+    pub fn proc_path(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.child.id())
     }
 
     /// All that it wrote so far, to both outputs.
