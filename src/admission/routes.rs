@@ -232,7 +232,11 @@ fn matches_pattern(pattern: &str, path: &str) -> bool {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return true,
-            (Some("{id}"), Some(id)) if is_id(id) => {}
+            (Some("{id}"), Some(segment)) => {
+                if !is_id(segment) {
+                    return false;
+                }
+            }
             (Some(literal), Some(segment)) if literal == segment => {}
             _ => return false,
         }
@@ -275,6 +279,7 @@ mod tests {
             "/v1/models/.",
             "/v1/models/%2e%2e",
             "/v1/models/a%2fb",
+            "/v1/models/{id}",
             "/v1//models",
             "/v1/models/",
             "/v1/models;x",
