@@ -182,6 +182,17 @@ impl ResponseBody {
         body
     }
 
+    /// A body whose connection is none of the pools'.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unpooled(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            lease: None,
+        }
+    }
+
     fn release_at_end(&mut self) {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()
