@@ -19,6 +19,7 @@ mod drain;
 mod headers;
 mod layers;
 mod main_path;
+mod mutations;
 mod refused_bodies;
 mod request_bodies;
 mod rotation;

@@ -25,17 +25,20 @@ pub fn check(data: &[u8]) {
         return;
     };
     let method = METHODS[usize::from(choice) % METHODS.len()];
-    let extra = configured(rest);
-    if extra.is_empty() {
-        check_path(&DEFAULT, &[], method, path);
+    let (extra, texts): (Vec<Route>, Vec<&str>) = configured(rest).into_iter().unzip();
+    let made;
+    let table = if extra.is_empty() {
+        &DEFAULT
     } else {
-        check_path(&RouteTable::new(&extra), &extra, method, path);
-    }
+        made = RouteTable::new(&extra);
+        &made
+    };
+    check_path(table, &texts, method, path);
 }
 
 /// The lines that can be routes; each is inside the API, outside what is Behest's, and says what it
 /// was read from.
-fn configured(lines: &[u8]) -> Vec<Route> {
+fn configured(lines: &[u8]) -> Vec<(Route, &str)> {
     let mut routes = Vec::new();
     for text in lines.split(|byte| *byte == b'\n').take(20) {
         let Ok(text) = std::str::from_utf8(text) else {
@@ -48,15 +51,14 @@ fn configured(lines: &[u8]) -> Vec<Route> {
         let (_, path) = text.split_once(' ').unwrap();
         check_form(&path.replace("{id}", "x"));
         assert!(!path.starts_with("/v1/{id}"), "{path} reaches everything");
-        routes.push(route);
+        routes.push((route, text));
     }
     routes
 }
 
-fn check_path(table: &RouteTable, extra: &[Route], method: &str, path: &str) {
+fn check_path(table: &RouteTable, extra: &[&str], method: &str, path: &str) {
     let wanted = if method == "HEAD" { "GET" } else { method };
     let offered = offered(extra, path);
-    let offered: Vec<&str> = offered.iter().map(String::as_str).collect();
     match table.find(&method.parse::<Method>().unwrap(), path) {
         Ok(found) => {
             assert_eq!(*found.path, *path, "not the bytes that were asked for");
@@ -76,24 +78,19 @@ fn check_path(table: &RouteTable, extra: &[Route], method: &str, path: &str) {
 
 /// The methods of the routes for `path`: those that name it, else those of the first pattern that has
 /// it.
-fn offered(extra: &[Route], path: &str) -> Vec<String> {
-    let defaults = DEFAULT_ROUTES.iter().map(ToString::to_string);
-    let routes: Vec<String> = defaults
-        .chain(extra.iter().map(ToString::to_string))
-        .collect();
-    let routes: Vec<(&str, &str)> = routes
-        .iter()
-        .map(|route| route.split_once(' ').unwrap())
-        .collect();
-    let names = |(_, pattern): &&(&str, &str)| *pattern == path && !pattern.contains("{id}");
-    let has = |(_, pattern): &&(&str, &str)| matches(pattern, path);
-    let Some((_, decides)) = routes.iter().find(names).or(routes.iter().find(has)) else {
+fn offered<'r>(extra: &[&'r str], path: &str) -> Vec<&'r str> {
+    let routes = || {
+        let all = DEFAULT_ROUTES.into_iter().chain(extra.iter().copied());
+        all.map(|route| route.split_once(' ').unwrap())
+    };
+    let mut named = routes().filter(|(_, pattern)| *pattern == path && !pattern.contains("{id}"));
+    let mut having = routes().filter(|(_, pattern)| matches(pattern, path));
+    let Some((_, decides)) = named.next().or_else(|| having.next()) else {
         return Vec::new();
     };
-    routes
-        .iter()
-        .filter(|(_, pattern)| pattern == decides)
-        .map(|(method, _)| (*method).to_owned())
+    routes()
+        .filter(|(_, pattern)| *pattern == decides)
+        .map(|(method, _)| method)
         .collect()
 }
 
@@ -115,8 +112,6 @@ fn check_form(path: &str) {
 
 /// Whether a path is one of a pattern's.
 fn matches(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<&str>, Vec<&str>) =
-        (pattern.split('/').collect(), path.split('/').collect());
     let is_id = |text: &str| {
         !text.is_empty()
             && text.len() <= 128
@@ -126,12 +121,12 @@ fn matches(pattern: &str, path: &str) -> bool {
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c))
     };
-    pattern.len() == path.len()
+    pattern.split('/').count() == path.split('/').count()
         && pattern
-            .iter()
-            .zip(&path)
-            .all(|(wanted, given)| match *wanted {
+            .split('/')
+            .zip(path.split('/'))
+            .all(|(wanted, given)| match wanted {
                 "{id}" => is_id(given),
-                literal => literal == *given,
+                literal => literal == given,
             })
 }
