@@ -16,6 +16,8 @@ CHROMIUM ?= /usr/bin/chromium
 export CHROMIUM
 
 DENY_VERSION := 0.20.2
+FUZZ_VERSION := 0.13.2
+FUZZ := $(or $(shell command -v cargo-fuzz),target/tools/bin/cargo-fuzz)
 DENY := $(or $(shell command -v cargo-deny),target/tools/bin/cargo-deny)
 
 NPM_CI := npm ci --no-audit --no-fund --loglevel=error
@@ -69,6 +71,11 @@ test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python
 test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo, and pages on other origins, in headless Chromium
 	$(BOUND) node --test --test-reporter=spec $(wildcard tests/e2e/node/*browser.test.mjs)
 
+.PHONY: fuzz
+fuzz: TIME ?= 60
+fuzz: $(FUZZ) ## Fuzz every target for TIME=60 seconds, or one: TARGET=cookie_header
+	PATH="$(abspath $(dir $(FUZZ))):$$PATH" tests/fuzz/run $(TIME) $(TARGET)
+
 .PHONY: programs
 programs: # The debug programs that the tests start
 	cargo build --locked --all-features --bins
@@ -81,13 +88,18 @@ lint: fmt clippy docs deny ## Format, clippy with and without features, document
 .PHONY: fmt
 fmt:
 	cargo fmt --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 
-.PHONY: clippy clippy-all-features clippy-no-features
-clippy: clippy-all-features clippy-no-features
+.PHONY: clippy clippy-all-features clippy-no-features clippy-fuzz
+clippy: clippy-all-features clippy-no-features clippy-fuzz
 clippy-all-features:
 	cargo clippy --locked --all-features --all-targets -- -D warnings
 clippy-no-features:
 	cargo clippy --locked --all-targets -- -D warnings
+
+clippy-fuzz:
+	cargo clippy --locked --manifest-path tests/fuzz/Cargo.toml --all-targets \
+	  --target-dir $(abspath $(or $(CARGO_TARGET_DIR),target)) -- -D warnings
 
 .PHONY: docs
 docs:
@@ -154,6 +166,9 @@ $(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs
 # Unoptimised: half the build, and it runs for seconds.
 target/tools/bin/cargo-deny:
 	env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root target/tools cargo-deny --version $(DENY_VERSION)
+
+target/tools/bin/cargo-fuzz:
+	env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root target/tools cargo-fuzz --version $(FUZZ_VERSION)
 
 .PHONY: clean
 clean: ## Remove what was built and installed here

@@ -79,6 +79,8 @@ pub mod gateway;
 pub mod generation;
 pub mod identity;
 pub mod inspect;
+#[cfg(test)]
+mod properties;
 pub mod secret;
 pub mod server;
 pub mod session;

@@ -215,6 +215,18 @@ impl ResponseBody {
         self.ahead = (!ahead.is_empty()).then(|| Box::new(ahead));
     }
 
+    /// A body whose connection is none of the pools'.
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn unpooled(incoming: Incoming) -> Self {
+        Self {
+            ahead: None,
+            incoming,
+            lease: None,
+        }
+    }
+
     fn release_at_end(&mut self) {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()

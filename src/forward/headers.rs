@@ -79,10 +79,9 @@ impl HeaderPolicy {
         let nominated = Nominated::of(incoming);
         let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
         for (name, value) in incoming {
-            // Two of a header that has one value: two readers could disagree.
-            let counts = *name == CONTENT_ENCODING
-                || self.response.contains(name)
-                || !outgoing.contains_key(name);
+            // As above; of what configuration adds, nobody here knows whether it is a list.
+            let counts =
+                is_list(name) || !outgoing.contains_key(name) || self.response.contains(name);
             if counts
                 && value.len() <= MAX_ANSWER_VALUE
                 && self.passes_down(name)
@@ -136,9 +135,9 @@ impl HeaderPolicy {
     }
 }
 
-/// Whether several lines of this request header mean one list (RFC 9110 section 5.3).
+/// Whether several lines of this header mean one list (RFC 9110 section 5.3).
 fn is_list(name: &HeaderName) -> bool {
-    *name == ACCEPT || *name == ACCEPT_LANGUAGE || name == "tracestate"
+    [ACCEPT, ACCEPT_LANGUAGE, CONTENT_ENCODING].contains(name) || name == "tracestate"
 }
 
 /// A stated length, where it is one: hyper reads no length of a HEAD's answer.
@@ -200,9 +199,13 @@ impl<'a> Nominated<'a> {
         self.0
             .iter()
             .flatten()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .any(|token| token.trim().eq_ignore_ascii_case(name.as_str()))
+            // As bytes: one that is no text must not hide the names beside it.
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .any(|token| {
+                token
+                    .trim_ascii()
+                    .eq_ignore_ascii_case(name.as_str().as_bytes())
+            })
     }
 }
 
@@ -289,6 +292,38 @@ mod tests {
         ]);
         assert!(!sent.contains_key("x-thread-id"));
         assert!(!sent.contains_key("connection"));
+    }
+
+    #[test]
+    fn a_connection_line_with_other_bytes_still_names_its_headers() {
+        let mut given = map(&[("x-thread-id", "t1")]);
+        let line = HeaderValue::from_bytes(b"\xff, x-thread-id").unwrap();
+        given.append(CONNECTION, line);
+        let host = HeaderValue::from_static("demo.behest.app");
+        let sent = HeaderPolicy::default().rewrite_request(&given, &host, &host);
+        assert!(!sent.contains_key("x-thread-id"));
+    }
+
+    #[test]
+    fn of_an_answers_header_with_one_value_the_first_comes_down() {
+        let mut head = Response::new(()).into_parts().0;
+        head.headers = map(&[
+            ("content-type", "application/json"),
+            ("content-type", "text/html"),
+            ("content-encoding", "gzip"),
+            ("content-encoding", "br"),
+            ("x-added", "a"),
+            ("x-added", "b"),
+        ]);
+        let policy = HeaderPolicy {
+            response: vec![HeaderName::from_static("x-added")],
+            ..HeaderPolicy::default()
+        };
+        let sent = policy.rewrite_response(&head, false, &"r1".parse().unwrap());
+        let count = |name: &str| sent.get_all(name).iter().count();
+        assert_eq!(sent["content-type"], "application/json");
+        assert_eq!(count("content-type"), 1);
+        assert_eq!((count("content-encoding"), count("x-added")), (2, 2));
     }
 
     #[test]

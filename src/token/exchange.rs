@@ -85,6 +85,22 @@ impl Exchange {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
+impl Exchange {
+    /// What a mint makes of `response`, without the call.
+    ///
+    /// # Errors
+    /// As a mint's.
+    #[doc(hidden)]
+    pub fn judge(
+        response: &Response<Bytes>,
+        identity: &Identity,
+        asked: Now,
+    ) -> Result<Minted, TokenError> {
+        judge(response, identity, asked)
+    }
+}
+
 impl Call {
     fn new(config: &MintConfig) -> Result<Self, KeyError> {
         Ok(Self {

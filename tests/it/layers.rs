@@ -148,6 +148,7 @@ fn is_test(name: &str) -> bool {
     let tests = [
         "/tests/",
         "/tests.rs",
+        "properties",
         "/testing.rs",
         "/sealer.rs",
         "/vectors.rs",

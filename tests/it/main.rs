@@ -27,6 +27,7 @@ mod isolation;
 mod layers;
 mod main_path;
 mod mint_faults;
+mod mutations;
 mod preflights;
 mod refusal_lines;
 mod refused_bodies;

@@ -5,6 +5,7 @@ pub mod cookies;
 pub mod crowd;
 pub mod frames;
 pub mod marks;
+pub mod mutation;
 pub mod program;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]

@@ -1,0 +1,111 @@
+//! The cross-origin decision against a naive reading of its rules.
+//!
+//! Input: a byte that chooses the configuration and the method, a line with the host, and headers.
+
+use std::sync::LazyLock;
+
+use http::{HeaderMap, Method};
+
+use super::gateway::admission::cross_origin::{CrossOrigin, CrossOriginConfig};
+use super::input::{choice, headers, line};
+
+/// The app's own origins, where there are any.
+pub const PUBLIC: [&str; 2] = ["https://app.example", "https://app.example:8443"];
+
+/// Other origins whose pages may call.
+pub const ALLOWED: [&str; 2] = ["https://chat.example", "http://localhost:3000"];
+
+const METHODS: [Method; 6] = [
+    Method::POST,
+    Method::GET,
+    Method::HEAD,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+];
+
+/// With and without a public origin, and with and without `require_proof`.
+static DECISIONS: LazyLock<[CrossOrigin; 4]> = LazyLock::new(|| {
+    [(true, false), (true, true), (false, false), (false, true)]
+        .map(|(has_public, require_proof)| CrossOrigin::new(config(has_public, require_proof)))
+});
+
+/// One of the configurations.
+#[must_use]
+pub fn config(has_public: bool, require_proof: bool) -> CrossOriginConfig {
+    let public: &[&str] = if has_public { &PUBLIC } else { &[] };
+    CrossOriginConfig {
+        public_origins: public.iter().map(ToString::to_string).collect(),
+        allowed_origins: ALLOWED.map(str::to_owned).into(),
+        require_proof,
+    }
+}
+
+/// Checks one decision.
+pub fn check(data: &[u8]) {
+    let Some((choice, rest)) = choice(data) else {
+        return;
+    };
+    let (host, rest) = line(rest);
+    let headers = headers(rest);
+    let (has_public, require_proof) = (choice & 2 == 0, choice & 1 == 1);
+    let method = &METHODS[usize::from(choice >> 2) % METHODS.len()];
+    let decision = DECISIONS[usize::from(choice & 3)].check(method, &headers, host);
+    let expected = passes(has_public, require_proof, method, &headers, host);
+    assert_eq!(decision.is_ok(), expected, "{method} {headers:?}");
+    if let Err(refusal) = decision {
+        let text = refusal.to_string();
+        assert!(
+            text.bytes()
+                .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+        );
+        assert!(text.len() < 400, "a log line of the caller's length");
+    }
+}
+
+/// The rules, one after the other.
+#[must_use]
+pub fn passes(
+    has_public: bool,
+    require_proof: bool,
+    method: &Method,
+    headers: &HeaderMap,
+    host: &[u8],
+) -> bool {
+    let values = |name: &str| -> Vec<&[u8]> {
+        let values = headers.get_all(name).iter();
+        values.map(http::HeaderValue::as_bytes).collect()
+    };
+    let (origins, sites) = (values("origin"), values("sec-fetch-site"));
+    if origins.len() > 1 || sites.len() > 1 {
+        return false;
+    }
+    let is_public = |origin: &[u8]| {
+        if has_public {
+            return PUBLIC.iter().any(|public| public.as_bytes() == origin);
+        }
+        let of_host = |scheme: &[u8]| [scheme, host].concat() == origin;
+        !host.is_empty() && (of_host(b"https://") || of_host(b"http://"))
+    };
+    let is_allowed = |origin: &[u8]| ALLOWED.iter().any(|allowed| allowed.as_bytes() == origin);
+    let origin = origins.first().copied();
+    if origin.is_some_and(|origin| !is_public(origin) && !is_allowed(origin)) {
+        return false;
+    }
+    match sites.first().copied() {
+        Some(b"same-origin" | b"none") => true,
+        Some(b"same-site" | b"cross-site") => origin.is_some_and(is_allowed),
+        Some(_) => false,
+        None if origin.is_some() => true,
+        None if require_proof => false,
+        None => method != Method::POST || is_json(values("content-type").first().copied()),
+    }
+}
+
+fn is_json(content_type: Option<&[u8]>) -> bool {
+    let text = content_type.and_then(|value| std::str::from_utf8(value).ok());
+    text.filter(|text| text.is_ascii()).is_some_and(|text| {
+        let media_type = text.split(';').next().unwrap().trim();
+        media_type.eq_ignore_ascii_case("application/json")
+    })
+}

@@ -1,0 +1,112 @@
+//! Requests as bytes, through hyper and the whole of admission: whatever is admitted can be read in
+//! one way only, is offered, and is no other site's.
+//!
+//! Input: a byte with the size of the pieces on the wire, and the bytes of a connection.
+
+use std::convert::Infallible;
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+
+use super::cross_origin::{self, config};
+use super::gateway::admission::Admission;
+use super::gateway::admission::cross_origin::CrossOrigin;
+use super::gateway::admission::limits::{InFlight, Limits, LimitsConfig};
+use super::gateway::admission::routes::RouteTable;
+use super::input::choice;
+use super::scripted::{End, Scripted};
+
+const LIMITS: LimitsConfig = LimitsConfig {
+    max_head: 1024,
+    max_headers: 20,
+    max_uri: 256,
+    max_body: 1000,
+    requests_per_user: 1,
+};
+
+static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {
+    Admission::new(
+        RouteTable::new(&[]),
+        CrossOrigin::new(config(true, false)),
+        Limits::new(LIMITS, InFlight::default().into()),
+    )
+});
+
+/// Checks one connection's requests.
+pub fn check(data: &[u8]) {
+    let Some((size, bytes)) = choice(data) else {
+        return;
+    };
+    let pieces = bytes.chunks(if size == 0 {
+        usize::MAX
+    } else {
+        usize::from(size)
+    });
+    let peer = Scripted::new(pieces.map(<[u8]>::to_vec), End::Closed);
+    let mut builder = http1::Builder::new();
+    // As the server has them: twice the gateway's own.
+    builder
+        .header_read_timeout(None)
+        .max_headers(LIMITS.max_headers * 2)
+        .max_header_size(LIMITS.max_head * 2)
+        .max_buf_size(64 * 1024);
+    let connection = builder.serve_connection(peer, service_fn(answer));
+    // Whether it could be read to its end does not matter here.
+    drop(super::input::ready(connection));
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let headers = request.headers().clone();
+    let mut label = "unmatched";
+    let mut response = Response::new(Empty::new());
+    match ADMISSION.admit(request, &mut label) {
+        Ok(admitted) => {
+            assert_eq!(*admitted.headers(), headers);
+            check_admitted(&method, &uri, &headers, label);
+        }
+        Err(_) => *response.status_mut() = StatusCode::FORBIDDEN,
+    }
+    Ok(response)
+}
+
+fn check_admitted(method: &Method, uri: &Uri, headers: &HeaderMap, label: &str) {
+    assert!(uri.scheme().is_none() && uri.authority().is_none());
+    let target = uri.path_and_query().unwrap().as_str();
+    assert!(target.len() <= LIMITS.max_uri);
+    assert!(uri.path().starts_with("/v1/"));
+    assert!(RouteTable::labels().any(|known| known == label));
+    assert!(headers.len() <= LIMITS.max_headers);
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    assert!(size <= LIMITS.max_head);
+
+    let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
+    assert_eq!(hosts.len(), 1);
+    let host = hosts[0].as_bytes();
+    assert!(!host.is_empty());
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-:[]".contains(byte);
+    assert!(host.iter().all(is_plain));
+
+    let lengths: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+    let codings: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().collect();
+    assert!(lengths.len() + codings.len() <= 1, "two ends of one body");
+    for length in lengths {
+        let length = length.to_str().unwrap();
+        assert!(length.bytes().all(|byte| byte.is_ascii_digit()));
+        assert!(length.parse::<u64>().unwrap() <= LIMITS.max_body);
+    }
+    for coding in codings {
+        assert!(coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    }
+    assert!(cross_origin::passes(true, false, method, headers, host));
+}

@@ -1,0 +1,74 @@
+//! The authenticator that session cookies are tried on: both providers, with the secrets and the
+//! time of `tests/vectors`.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use http::HeaderMap;
+
+use super::gateway::clock::Now;
+use super::gateway::secret::Secret;
+use super::gateway::session::{
+    ClaimPaths, ProviderConfig, ProviderKind, Session, SessionAuthenticator, SessionConfig,
+    SessionError, SessionIdConfig,
+};
+use super::input::ready;
+
+/// The app's secret.
+pub const SECRET: &str = "dev-nextauth-secret-7f3c1b9a5e2d4860";
+
+/// The secret that it had before.
+pub const OLD_SECRET: &str = "dev-old-secret-0b1c2d3e4f5a6978";
+
+/// The time, in seconds since the Unix epoch.
+pub const NOW: u64 = 1_795_430_000;
+
+/// Every provider's label and cookie names, in the order in which they are looked for.
+pub const NAMES: [(&str, &str); 4] = [
+    ("authjs-v5", "__Secure-authjs.session-token"),
+    ("authjs-v5", "authjs.session-token"),
+    ("nextauth-v4", "__Secure-next-auth.session-token"),
+    ("nextauth-v4", "next-auth.session-token"),
+];
+
+static AUTHENTICATOR: LazyLock<SessionAuthenticator> = LazyLock::new(|| {
+    let provider = |kind| ProviderConfig {
+        kind,
+        cookie_names: Vec::new(),
+        secrets: [SECRET, OLD_SECRET].map(Secret::new).into(),
+        claims: ClaimPaths::default(),
+    };
+    SessionAuthenticator::new(&SessionConfig {
+        providers: ProviderKind::ALL.map(provider).into(),
+        session_id: SessionIdConfig::default(),
+    })
+});
+
+/// What the gateway makes of a request with these headers.
+///
+/// # Errors
+/// The gateway's own.
+pub fn authenticate(headers: &HeaderMap) -> Result<Session, SessionError> {
+    let now = Now {
+        unix: Duration::from_secs(NOW),
+        elapsed: Duration::ZERO,
+    };
+    ready(AUTHENTICATOR.authenticate(headers, now))
+}
+
+/// Whether two verdicts are the same in every respect.
+#[must_use]
+pub fn same(one: &Result<Session, SessionError>, other: &Result<Session, SessionError>) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => {
+            one.identity == other.identity
+                && one.provider == other.provider
+                && one.cookie == other.cookie
+                && one.expires_at == other.expires_at
+                && one.tier == other.tier
+        }
+        // An error holds names and a reason, and its text all of them.
+        (Err(one), Err(other)) => one.to_string() == other.to_string(),
+        (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
+    }
+}

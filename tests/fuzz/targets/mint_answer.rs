@@ -1,0 +1,4 @@
+//! Fuzzes the mint's answers: see the check of the same name.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| behest_gateway_fuzz::mint_answer::check(data));
