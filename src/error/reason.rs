@@ -97,6 +97,10 @@ labels! {
         NotHttp = "not_http",
         /// An answer that must not be passed on.
         Answer = "answer",
+        /// An error's body that no page may read.
+        Withheld = "withheld",
+        /// An error's body that did not end in time.
+        ErrorLate = "error_late",
         /// A token that Behest issued and refuses.
         Token = "token",
         /// The request's body broke off.
@@ -200,6 +204,8 @@ fn forward(error: &ForwardError) -> Reason {
     match error {
         ForwardError::Client(error) => client(error),
         ForwardError::Answer(_) => Reason::Answer,
+        ForwardError::Withheld { .. } => Reason::Withheld,
+        ForwardError::ErrorLate => Reason::ErrorLate,
         ForwardError::TokenRejected | ForwardError::TokenRenewed => Reason::Token,
         ForwardError::BodyTooLarge(_) => Reason::Body,
         ForwardError::BodyBroken => Reason::BodyBroken,

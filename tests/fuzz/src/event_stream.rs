@@ -6,7 +6,8 @@
 //! and the body, cut into pieces of its own at `|`.
 
 use std::convert::Infallible;
-use std::sync::LazyLock;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,12 +22,15 @@ use super::gateway::forward::body::{Broken, ObservedBody, Relay};
 use super::gateway::generation::Process;
 use super::gateway::identity::UserId;
 use super::gateway::secret::Secret;
-use super::gateway::telemetry::access_log::AccessLog;
+use super::gateway::telemetry::access_log::{AccessLog, Lines};
 use super::scripted::{End, Scripted};
+
+/// Where the requests come from.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// What a relay needs of the gateway around it.
 struct Around {
-    log: std::sync::Arc<AccessLog>,
+    log: Arc<AccessLog>,
     limits: Limits,
     user: UserId,
 }
@@ -35,7 +39,11 @@ static AROUND: LazyLock<Around> = LazyLock::new(|| Around {
     log: AccessLog::new(
         Process::new(Clock::manual(0)).unwrap().metrics,
         &Secret::new("key"),
-        None,
+        Lines {
+            queue: None,
+            strangers: Arc::default(),
+            per_second: 1,
+        },
     ),
     limits: Limits::new(LimitsConfig::default(), InFlight::default().into()),
     user: UserId::parse("ada").unwrap(),
@@ -126,7 +134,7 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
             cut.clone(),
             AROUND.limits.enter(&AROUND.user).unwrap(),
         );
-        let mut body = ObservedBody::upstream(relay, AROUND.log.begin(Method::POST, id));
+        let mut body = ObservedBody::upstream(relay, AROUND.log.begin(Method::POST, id, PEER));
         let mut data = Vec::new();
         while let Some(frame) = body.frame().await {
             match frame {

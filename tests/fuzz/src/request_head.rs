@@ -15,10 +15,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
 use super::cross_origin::{self, config};
-use super::gateway::admission::Admission;
+use super::gateway::admission::cors::{Cors, Reader};
 use super::gateway::admission::cross_origin::CrossOrigin;
 use super::gateway::admission::limits::{InFlight, Limits, LimitsConfig};
 use super::gateway::admission::routes::RouteTable;
+use super::gateway::admission::{Admission, Entry};
 use super::input::choice;
 use super::scripted::{End, Scripted};
 
@@ -34,6 +35,7 @@ static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {
     Admission::new(
         RouteTable::new(&[]),
         CrossOrigin::new(config(true, false)),
+        Cors::new(&[], &[]),
         Limits::new(LIMITS, InFlight::default().into()),
     )
 });
@@ -67,11 +69,13 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, In
     let headers = request.headers().clone();
     let mut label = "unmatched";
     let mut response = Response::new(Empty::new());
-    match ADMISSION.admit(request, &mut label) {
-        Ok(admitted) => {
+    match ADMISSION.admit(request, &mut label, &mut Reader::default()) {
+        Ok(Entry::Request(admitted)) => {
             assert_eq!(*admitted.headers(), headers);
             check_admitted(&method, &uri, &headers, label);
         }
+        // It needs no cookie and opens none.
+        Ok(Entry::Preflight(_)) => assert_eq!(method, Method::OPTIONS),
         Err(_) => *response.status_mut() = StatusCode::FORBIDDEN,
     }
     Ok(response)
