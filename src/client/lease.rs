@@ -195,7 +195,8 @@ pub struct ResponseBody {
     /// Read before, and given first.
     ahead: Option<Box<Bytes>>,
     incoming: Incoming,
-    /// Until the end.
+    ended: bool,
+    /// Until it has ended.
     lease: Option<Lease>,
 }
 
@@ -204,6 +205,7 @@ impl ResponseBody {
         let mut body = Self {
             ahead: None,
             incoming,
+            ended: false,
             lease: Some(lease),
         };
         body.release_at_end();
@@ -223,6 +225,7 @@ impl ResponseBody {
         Self {
             ahead: None,
             incoming,
+            ended: false,
             lease: None,
         }
     }
@@ -247,14 +250,18 @@ impl Body for ResponseBody {
         if let Some(ahead) = self.ahead.take() {
             return Poll::Ready(Some(Ok(Frame::data(*ahead))));
         }
-        if self.lease.is_none() {
+        if self.ended {
             return Poll::Ready(None);
         }
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
             Some(Ok(_)) => self.release_at_end(),
-            Some(Err(_)) => self.lease = None,
+            Some(Err(_)) => {
+                self.ended = true;
+                self.lease = None;
+            }
             None => {
+                self.ended = true;
                 if let Some(lease) = self.lease.take() {
                     lease.release();
                 }

@@ -108,7 +108,7 @@ fn origin_cases(address: SocketAddr, ada: &str) -> Vec<Case> {
             form,
             "cross_origin_refused",
             "unproven",
-            &["cross_origin.require_proof"],
+            &["Content-Type: application/json"],
         ),
     ]
 }

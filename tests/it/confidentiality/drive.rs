@@ -119,6 +119,7 @@ const LIMITS: [(&str, &str); 8] = [
     ("GATEWAY_LIMITS__MAX_BODY", "8 KiB"),
     ("GATEWAY_LIMITS__REQUESTS_PER_USER", "2"),
     ("GATEWAY_SERVER__DRAIN_LIMIT", "300ms"),
+    ("GATEWAY_ALLOWED_ORIGINS", "https://chat.example"),
 ];
 
 impl Drive {

@@ -97,6 +97,15 @@ async fn admission(drive: &mut Drive) {
     }
     refused("headers_too_large", request);
     refused("body_too_large", drive.chat_as(&cookie, false, 10_000));
+    let mut preflight = drive.chat(false);
+    *preflight.method_mut() = Method::OPTIONS;
+    let headers = preflight.headers_mut();
+    headers.insert("origin", HeaderValue::from_static("https://chat.example"));
+    headers.insert(
+        "access-control-request-method",
+        HeaderValue::from_static("POST"),
+    );
+    assert_eq!(drive.send(preflight).await, None);
     for (code, request) in requests {
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
     }
