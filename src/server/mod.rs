@@ -6,8 +6,12 @@
 
 mod admin;
 mod connection;
+mod files;
 mod io;
+mod open;
 mod readers;
+mod refused;
+mod requests;
 mod rotation;
 mod workers;
 
@@ -110,7 +114,14 @@ impl Server {
         let active = Arc::new(Active::from_pointee(generation));
         let shutdown = Shutdown::default();
         let connections = TaskTracker::new();
-        let workers = Workers::start(settings.workers, &active, &shutdown, &connections, &process)?;
+        let workers = Workers::start(
+            settings.workers,
+            files::connections_within(settings.max_connections),
+            &active,
+            &shutdown,
+            &connections,
+            &process,
+        )?;
         let requested = Arc::new(tokio::sync::Notify::new());
         let rotation = Rotation::new(Arc::clone(&active), process.clone(), reload, watched_files);
         let control = Control {
@@ -208,15 +219,15 @@ impl Control {
             self.shutdown.clone(),
         );
         let admin = tokio::spawn(serving_admin);
-        let max_connections = self.active.load().config.server.max_connections;
         self.shutdown.is_ready.store(true, Ordering::Relaxed);
         tokio::select! {
-            () = workers.accept(listener, max_connections) => {}
+            () = workers.accept(&listener) => {}
             () = rotation.run(reload) => {}
             () = self.sweep() => {}
             () = self.last_moment() => {}
         }
-        // The listener is closed: it was dropped with its branch.
+        workers.accept_waiting(&listener).await;
+        drop(listener);
         tracing::info!(limit = ?self.drain_limit, "draining: no new connections");
         self.shutdown.closing.cancel();
         self.connections.close();
