@@ -2,6 +2,8 @@
 
 pub mod caller;
 pub mod cookies;
+pub mod frames;
+pub mod honest;
 pub mod program;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
