@@ -10,7 +10,7 @@ mod reason;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -210,6 +210,12 @@ fn forward(error: &ForwardError) -> Verdict {
             Retry::After(Duration::ZERO),
         ),
         ForwardError::BodyTooLarge(_) => body_too_large(),
+        ForwardError::BodyTooSlow => verdict(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::RequestTimeout,
+            "The request's body came too slowly.",
+            Retry::Default,
+        ),
         ForwardError::BodyBroken | ForwardError::Target => verdict(
             StatusCode::BAD_REQUEST,
             Code::RequestInvalid,
@@ -359,6 +365,11 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_GATEWAY_ERROR, HeaderValue::from_static(code.label()));
     advise(headers, retry);
+    if status == StatusCode::REQUEST_TIMEOUT {
+        // RFC 9110 section 15.5.9. On HTTP/2, where the rest of one body is no other stream's matter,
+        // hyper takes it off again.
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if let GatewayError::Admission(AdmissionError::Route(RouteError::Method { allow, .. })) = error
         && let Ok(allow) = HeaderValue::from_str(allow)
     {

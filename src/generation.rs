@@ -22,6 +22,7 @@ use crate::config::{Config, UpstreamConfig};
 use crate::error::{Code, Reason};
 use crate::forward::Rewrite;
 use crate::forward::headers::HeaderPolicy;
+use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
 use crate::gateway::Gateway;
 use crate::secret::Secret;
@@ -168,6 +169,10 @@ impl Generation {
                 host: upstream.host().clone(),
                 hold: config.upstream.hold_body,
                 max_body: config.limits.max_body,
+                pace: Pace {
+                    rate: config.limits.min_body_rate,
+                    grace: config.limits.body_grace,
+                },
             },
             upstream,
             idle_timeout: config.upstream.idle_timeout,

@@ -4,6 +4,7 @@
 //! these, only protect the parser.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use http::request;
@@ -22,6 +23,10 @@ pub struct LimitsConfig {
     pub max_uri: usize,
     /// A request's body, bytes; default 32 MiB.
     pub max_body: u64,
+    /// Bytes a second that a body must come with; default 1 KiB, 0 for any.
+    pub min_body_rate: u64,
+    /// How long it may fall behind that; default 10 s.
+    pub body_grace: Duration,
     /// One user's requests in flight; default 200.
     pub requests_per_user: usize,
 }
@@ -33,6 +38,8 @@ impl Default for LimitsConfig {
             max_headers: 100,
             max_uri: 8 * 1024,
             max_body: 32 * 1024 * 1024,
+            min_body_rate: 1024,
+            body_grace: Duration::from_secs(10),
             requests_per_user: 200,
         }
     }

@@ -20,8 +20,8 @@ use tower_service::Service;
 use super::BoxError;
 use super::watched::{Watch, Watched};
 
-/// A connection, plain or TLS.
-pub(super) type Io = Either<Watched, TlsStream<Watched>>;
+/// A connection, plain or TLS; a plain one does not carry the size of the other.
+pub(super) type Io = Either<Watched, Box<TlsStream<Watched>>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +158,7 @@ impl Connector {
             Some((tls, name)) => tls
                 .connect(name.clone(), tcp)
                 .await
-                .map(Either::Right)
+                .map(|stream| Either::Right(Box::new(stream)))
                 .map_err(|source| ConnectError::Tls {
                     host: host(),
                     source,

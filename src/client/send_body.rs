@@ -45,6 +45,9 @@ pub enum SendBodyError {
     /// The caller's connection broke, or its framing did.
     #[error("the caller's body broke off")]
     Broken,
+    /// The caller sent it too slowly.
+    #[error("the caller's body came too slowly")]
+    TooSlow,
 }
 
 impl SendBody {

@@ -156,10 +156,13 @@ pub(super) fn limits(fields: &mut Fields) -> LimitsConfig {
     let max_head = size(&MAX_HEAD, 32 * KIB, KIB..=MIB);
     let max_uri = size(&MAX_URI, 8 * KIB, 256..=64 * KIB);
     let max_body = size(&MAX_BODY, 32 * MIB, KIB..=4 * GIB) as u64;
+    let min_body_rate = size(&MIN_BODY_RATE, KIB, 0..=MIB) as u64;
     LimitsConfig {
         max_head,
         max_uri,
         max_body,
+        min_body_rate,
+        body_grace: fields.read(&BODY_GRACE, Duration::from_secs(10), timeout),
         max_headers: fields.read(&MAX_HEADERS, 100, count(10..=1000)),
         requests_per_user: fields.read(&REQUESTS_PER_USER, 200, count(1..=1_000_000)),
     }
@@ -171,6 +174,14 @@ const MAX_URI: Key = key(
     "Bytes of a request's target; more is 414.",
 );
 const MAX_BODY: Key = key("limits.max_body", "Bytes of a request's body; more is 413.");
+const MIN_BODY_RATE: Key = key(
+    "limits.min_body_rate",
+    "Bytes a second that a request's body must come with; less is 408. 0 B allows any.",
+);
+const BODY_GRACE: Key = key(
+    "limits.body_grace",
+    "How long a body may fall behind that rate.",
+);
 const MAX_HEADERS: Key = key(
     "limits.max_headers",
     "Header lines of a request; more is 431.",

@@ -35,6 +35,8 @@ labels! {
         MethodNotAllowed = "method_not_allowed",
         /// 400: malformed.
         RequestInvalid = "request_invalid",
+        /// 408: the body came more slowly than `limits.min_body_rate`.
+        RequestTimeout = "request_timeout",
         /// 413: over `limits.max_body`.
         BodyTooLarge = "body_too_large",
         /// 431: over `limits.max_head` or `limits.max_headers`.

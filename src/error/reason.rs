@@ -29,6 +29,8 @@ labels! {
         Path = "path",
         /// The path is not offered with the method.
         Method = "method",
+        /// No HTTP, or not by its rules: the HTTP library's own refusal.
+        Unreadable = "unreadable",
         /// Two `Origin` or `Sec-Fetch-Site` lines.
         Repeated = "repeated",
         /// An origin that is neither public nor allowed.
@@ -103,6 +105,8 @@ labels! {
         ErrorLate = "error_late",
         /// A token that Behest issued and refuses.
         Token = "token",
+        /// The request's body comes too slowly.
+        BodySlow = "body_slow",
         /// The request's body broke off.
         BodyBroken = "body_broken",
         /// The query fits no request target.
@@ -208,6 +212,7 @@ fn forward(error: &ForwardError) -> Reason {
         ForwardError::ErrorLate => Reason::ErrorLate,
         ForwardError::TokenRejected | ForwardError::TokenRenewed => Reason::Token,
         ForwardError::BodyTooLarge(_) => Reason::Body,
+        ForwardError::BodyTooSlow => Reason::BodySlow,
         ForwardError::BodyBroken => Reason::BodyBroken,
         ForwardError::Target => Reason::Query,
     }

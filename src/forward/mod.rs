@@ -3,6 +3,7 @@
 pub mod body;
 pub mod headers;
 mod outgoing;
+pub mod pace;
 pub mod request_body;
 pub mod screen;
 pub mod upstream;
@@ -48,6 +49,9 @@ pub enum ForwardError {
     /// The request's body grew past the limit while it was passed on.
     #[error("body over limits.max_body ({0} bytes)")]
     BodyTooLarge(u64),
+    /// The request's body came too slowly.
+    #[error("the request's body came more slowly than limits.min_body_rate")]
+    BodyTooSlow,
     /// The query has bytes that no request target can carry.
     #[error("the query cannot be passed on")]
     Target,

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Uri, request};
 
 use super::ForwardError;
 use super::headers::{HeaderPolicy, attach_token};
+use super::pace::Pace;
 use super::request_body::RequestBody;
 use crate::admission::Admitted;
 use crate::client::SendBody;
@@ -24,6 +25,8 @@ pub struct Rewrite {
     pub hold: usize,
     /// The largest body, bytes.
     pub max_body: u64,
+    /// How slowly a body may come.
+    pub pace: Pace,
 }
 
 /// A request that can be sent with a user's token: once, or again if its body is held.
@@ -39,7 +42,7 @@ impl<'a> Outgoing<'a> {
     /// Reads the body up to the hold limit.
     ///
     /// # Errors
-    /// The body broke off or is too large, or the query cannot be passed on.
+    /// The body broke off, is too large or came too slowly, or the query cannot be passed on.
     pub async fn prepare(
         admitted: Admitted,
         rewrite: &'a Rewrite,
@@ -51,7 +54,7 @@ impl<'a> Outgoing<'a> {
             Some(query) => Uri::try_from(format!("{}?{query}", route.path)),
         }
         .map_err(|_| ForwardError::Target)?;
-        let body = RequestBody::read(body, rewrite.hold, rewrite.max_body).await?;
+        let body = RequestBody::read(body, rewrite.hold, rewrite.max_body, rewrite.pace).await?;
         Ok(Self {
             rewrite,
             parts,

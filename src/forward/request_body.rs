@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 
 use super::ForwardError;
+use super::pace::{Pace, Paced, PacedError};
 use crate::client::{SendBody, SendBodyError};
 
 /// A request's body, as far as it has been read.
@@ -24,14 +25,21 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
-    /// Reads up to `hold` bytes ahead; `max` is the limit of the whole body.
+    /// Reads up to `hold` bytes ahead; `max` is the limit of the whole body, and `pace` how slowly it
+    /// may come.
     ///
     /// # Errors
-    /// It broke off, or is larger than `max`.
-    pub async fn read(mut body: Incoming, hold: usize, max: u64) -> Result<Self, ForwardError> {
+    /// It broke off, is larger than `max`, or comes too slowly.
+    pub async fn read(
+        body: Incoming,
+        hold: usize,
+        max: u64,
+        pace: Pace,
+    ) -> Result<Self, ForwardError> {
         if body.is_end_stream() {
             return Ok(Self::Held(Bytes::new()));
         }
+        let mut body = Paced::new(body, pace);
         let hint = body.size_hint();
         if hint.exact().is_some_and(|length| length > hold as u64) {
             return Ok(Self::streamed(Bytes::new(), body, max));
@@ -42,7 +50,7 @@ impl RequestBody {
             let Some(frame) = body.frame().await else {
                 return Ok(Self::Held(joined(first, rest)));
             };
-            let Ok(data) = frame.map_err(|_| ForwardError::BodyBroken)?.into_data() else {
+            let Ok(data) = frame?.into_data() else {
                 continue;
             };
             if first.is_empty() && rest.is_empty() {
@@ -63,7 +71,7 @@ impl RequestBody {
         }
     }
 
-    fn streamed(ahead: Bytes, rest: Incoming, max: u64) -> Self {
+    fn streamed(ahead: Bytes, rest: Paced<Incoming>, max: u64) -> Self {
         let left = max.saturating_sub(ahead.len() as u64);
         Self::Streamed(Some(Streamed { ahead, rest, left }))
     }
@@ -104,7 +112,7 @@ fn joined(first: Bytes, rest: BytesMut) -> Bytes {
 /// A body that is passed on as it comes, counted against the limit.
 pub struct Streamed {
     ahead: Bytes,
-    rest: Incoming,
+    rest: Paced<Incoming>,
     left: u64,
 }
 
@@ -124,7 +132,8 @@ impl Body for Streamed {
             let frame = std::task::ready!(Pin::new(&mut self.rest).poll_frame(cx));
             return Poll::Ready(match frame {
                 None => None,
-                Some(Err(_)) => Some(Err(SendBodyError::Broken)),
+                Some(Err(PacedError::Broken(_))) => Some(Err(SendBodyError::Broken)),
+                Some(Err(PacedError::TooSlow)) => Some(Err(SendBodyError::TooSlow)),
                 Some(Ok(frame)) => match frame.into_data() {
                     Err(_trailers) => continue,
                     Ok(data) => match self.left.checked_sub(data.len() as u64) {

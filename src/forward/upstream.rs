@@ -108,6 +108,7 @@ fn body_fault(error: &ClientError, max_body: u64) -> Option<ForwardError> {
             return Some(match fault {
                 SendBodyError::TooLarge => ForwardError::BodyTooLarge(max_body),
                 SendBodyError::Broken => ForwardError::BodyBroken,
+                SendBodyError::TooSlow => ForwardError::BodyTooSlow,
             });
         }
         source = cause.source();

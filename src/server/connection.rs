@@ -11,21 +11,24 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::Active;
-use super::io::{Patience, Patient, Reads, RequestGuard, Requests};
+use super::io::{Patience, Patient, Reads};
+use super::open::{Closing, End};
 use super::readers::{Reader, Readers};
+use super::refused;
+use super::requests::{RequestGuard, Requests};
 use crate::config::Config;
 use crate::forward::body::{Broken, ObservedBody};
 
@@ -57,43 +60,94 @@ impl ConnectionConfig {
 /// request.
 const H2_PREFACE_START: &[u8] = b"PRI ";
 
-/// Resolves when the connection must finish what it is doing. A channel of its own for each
-/// connection: it is polled whenever the connection is, and costs no lock that others share.
-pub(super) type Closing = oneshot::Receiver<Infallible>;
+/// When the server stops, a connection without a request is looked at for this long: a request that
+/// has come and was not read yet is still answered. One that the caller sends later is lost with the
+/// connection, as HTTP/1.1 has it (RFC 9112 section 9.3.1).
+const LAST_LOOK: Duration = Duration::from_millis(100);
 
-/// Serves `socket` until it ends, or until it has finished what it was doing at shutdown.
-pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, mut closing: Closing) {
+/// An HTTP/2 connection on which this many times its streams' limit were reset is told to go:
+/// callers who change their minds go on with another, floods have to begin again.
+const RESETS_PER_STREAM: u32 = 2;
+
+/// So long it then has to go.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// Serves `socket` until it ends, or until it has finished what it was doing when `closing` tells it
+/// to. Its requests are counted in `requests`.
+pub(super) async fn serve(
+    socket: TcpStream,
+    active: Arc<Active>,
+    requests: Requests,
+    mut closing: Closing,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     // A connection without another end has ended.
     let Ok(peer) = socket.peer_addr() else { return };
     let idle_timeout = active.load().config.server.idle_timeout;
-    tokio::select! {
+    // A browser opens connections ahead of need: until the first byte this one is idle, and nothing
+    // is lost if it ends.
+    let patience = tokio::select! {
         biased;
         first = tokio::time::timeout(idle_timeout, socket.readable()) => {
             let Ok(Ok(())) = first else { return };
+            Duration::ZERO
         }
-        // A browser opens connections ahead of need: until the first byte this one is idle, and
-        // nothing is lost if it ends.
-        _ = &mut closing => return,
+        end = closing.told() => match end {
+            End::Drain => LAST_LOOK,
+            End::Shed => return,
+        }
+    };
+    if !patience.is_zero() {
+        let first = tokio::time::timeout(patience, socket.readable()).await;
+        let Ok(Ok(())) = first else { return };
     }
     let generation = active.load_full();
     let config = ConnectionConfig::of(&generation.config);
-    let opening = open(socket, generation.tls.clone());
-    let opened = tokio::time::timeout(config.head_timeout, opening).await;
+    // Each step has memory of its own: a task is as large as its largest step for all its life, and
+    // most connections are one plain HTTP/1.1 stream.
+    let opening = Box::pin(open(socket, generation.tls.clone()));
     drop(generation);
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(config.head_timeout, opening) => opened,
+        () = shed(&mut closing) => return,
+    };
     match opened {
         Err(_) => tracing::debug!("the connection took too long to open"),
         Ok(Err(error)) => tracing::debug!(%error, "the connection could not be opened"),
         Ok(Ok((socket, is_http2))) => {
-            converse(socket, is_http2, peer.ip(), active, config, closing).await;
+            let answering = Answering {
+                active,
+                peer: peer.ip(),
+                requests,
+            };
+            let ended = if is_http2 {
+                Box::pin(converse_http2(socket, &answering, config, closing)).await
+            } else {
+                Box::pin(converse_http1(socket, &answering, config, closing)).await
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection ended");
+                refused::note(
+                    &error,
+                    peer.ip(),
+                    &answering.active.load().gateway.access_log,
+                );
+            }
         }
     }
 }
 
-/// A connection, plain or TLS.
-type Socket = Either<TcpStream, TlsStream<TcpStream>>;
+/// Returns when the connection's place is needed; a server that stops waits for it.
+async fn shed(closing: &mut Closing) {
+    if closing.told().await == End::Drain {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A connection, plain or TLS; a plain one does not carry the size of the other.
+type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// TLS, and whether HTTP/2 is spoken.
 async fn open(
@@ -106,7 +160,7 @@ async fn open(
     };
     let socket = TlsAcceptor::from(tls).accept(socket).await?;
     let is_http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Either::Right(socket), is_http2))
+    Ok((Either::Right(Box::new(socket)), is_http2))
 }
 
 /// Whether the first bytes are those of HTTP/2; they stay unread.
@@ -126,69 +180,135 @@ async fn starts_http2(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn converse(
-    socket: Socket,
-    is_http2: bool,
-    peer: IpAddr,
+/// How one connection's requests are answered.
+struct Answering {
     active: Arc<Active>,
+    peer: IpAddr,
+    requests: Requests,
+}
+
+impl Answering {
+    /// Answers one request by the gateway that is current when it begins; `readers` are HTTP/2's.
+    ///
+    /// Boxed, since hyper keeps room for the largest state of it as long as the connection lives, and
+    /// a stream lives long after its answer's head.
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        readers: Option<Readers>,
+    ) -> Pin<Box<impl Future<Output = Result<Response<GuardedBody>, Infallible>> + use<>>> {
+        let (active, peer) = (Arc::clone(&self.active), self.peer);
+        let guard = self.requests.begin();
+        Box::pin(async move {
+            let gateway = Arc::clone(&active.load().gateway);
+            let mut response = gateway.handle(request, peer).await;
+            if readers.is_none() && guard.is_last() {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            Ok(response.map(|body| GuardedBody {
+                body,
+                reader: readers.map(|readers| readers.begin()),
+                guard,
+            }))
+        })
+    }
+
+    /// `socket` as hyper is given it; `reads` as [`Patience`] has it.
+    fn patient(
+        &self,
+        socket: Socket,
+        config: ConnectionConfig,
+        reads: Option<Reads>,
+    ) -> TokioIo<Patient<Socket>> {
+        let patience = Patience {
+            reads,
+            stall: config.write_stall_timeout,
+        };
+        TokioIo::new(Patient::new(socket, self.requests.clone(), patience))
+    }
+}
+
+async fn converse_http1(
+    socket: Socket,
+    answering: &Answering,
     config: ConnectionConfig,
     mut closing: Closing,
-) {
-    let requests = Requests::default();
+) -> hyper::Result<()> {
+    let requests = &answering.requests;
     let reads = Reads {
         head: config.head_timeout,
         idle: config.idle_timeout,
     };
-    let patience = Patience {
-        reads: (!is_http2).then_some(reads),
-        stall: config.write_stall_timeout,
+    let socket = answering.patient(socket, config, Some(reads));
+    let service = service_fn(|request| answering.answer(request, None));
+    let mut connection = pin!(h1_builder(config).serve_connection(socket, service));
+    // What has come is read before the connection is taken for idle.
+    let end = tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        end = closing.told() => end,
     };
-    let socket = TokioIo::new(Patient::new(socket, requests.clone(), patience));
-    let counted = requests.clone();
-    let readers = is_http2.then(Readers::default);
-    let read_by = readers.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let active = Arc::clone(&active);
-        let guard = counted.begin();
-        let readers = read_by.clone();
-        async move {
-            let gateway = Arc::clone(&active.load().gateway);
-            let response = gateway.handle(request, peer).await;
-            Ok::<_, Infallible>(response.map(|body| GuardedBody {
-                body,
-                reader: readers.map(|readers| readers.begin()),
-                _guard: guard,
-            }))
+    if end == End::Shed && requests.is_idle() {
+        return Ok(());
+    }
+    // Whoever was not told with an answer's head may ask once more, and is told then.
+    requests.close();
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = requests.are_over(LAST_LOOK) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
+
+async fn converse_http2(
+    socket: Socket,
+    answering: &Answering,
+    config: ConnectionConfig,
+    mut closing: Closing,
+) -> hyper::Result<()> {
+    let requests = &answering.requests;
+    let readers = Readers::default();
+    let socket = answering.patient(socket, config, None);
+    let service = service_fn(|request| answering.answer(request, Some(readers.clone())));
+    let mut connection = pin!(h2_builder(config).serve_connection(socket, service));
+    let mut stalled = pin!(readers.stalled(config.write_stall_timeout));
+    let most_resets = config.h2_max_streams.saturating_mul(RESETS_PER_STREAM);
+    let (mut patience, mut floods) = (config.head_timeout, false);
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = stalled.as_mut() => {
+            tracing::debug!("a stream's reader stopped reading");
+            return Ok(());
         }
-    });
-    let ended = if let Some(readers) = readers {
-        let connection = h2_builder(config).serve_connection(socket, service);
-        let mut connection = pin!(connection);
-        let idle = idle(&requests, config.idle_timeout);
+        () = requests.cut_short(most_resets) => {
+            tracing::debug!("too many streams were reset");
+            (patience, floods) = (GOODBYE, true);
+        }
+        end = closing.told() => if end == End::Shed {
+            patience = Duration::ZERO;
+        },
+        () = idle(requests, config.idle_timeout) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let mut begun = None;
+    loop {
         tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = readers.stalled(config.write_stall_timeout) => {
-                tracing::debug!("a stream's reader stopped reading");
-                return;
-            }
-            () = async { tokio::select! { _ = &mut closing => {}, () = idle => {} } } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = stalled.as_mut() => return Ok(()),
+            () = tokio::time::sleep(patience) => {}
         }
-    } else {
-        let connection = h1_builder(config).serve_connection(socket, service);
-        let mut connection = pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = &mut closing => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+        // A caller that was told to go and neither goes nor answers; or one that goes on asking.
+        let asks = begun.is_some_and(|begun| begun != requests.begun());
+        if requests.is_idle() || floods && asks {
+            return Ok(());
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+        begun = Some(requests.begun());
+        patience = patience.max(GOODBYE);
     }
 }
 
@@ -211,6 +331,8 @@ fn h2_builder(config: ConnectionConfig) -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(config.h2_max_streams)
         .max_header_list_size(u32::try_from(config.max_head * 2).unwrap_or(u32::MAX))
+        // Streams that were opened and reset before they were looked at, in one go.
+        .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(64)
         .max_send_buf_size(64 * 1024)
         .keep_alive_interval(config.idle_timeout)
@@ -236,7 +358,7 @@ struct GuardedBody {
     body: ObservedBody,
     /// On HTTP/2.
     reader: Option<Reader>,
-    _guard: RequestGuard,
+    guard: RequestGuard,
 }
 
 impl Body for GuardedBody {
@@ -248,6 +370,10 @@ impl Body for GuardedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let frame = Pin::new(&mut self.body).poll_frame(cx);
+        // What the gateway itself breaks off is not cut short by the caller.
+        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
+            self.guard.is_whole();
+        }
         if let Some(reader) = &self.reader {
             match &frame {
                 Poll::Ready(Some(Ok(_))) => reader.given(),
@@ -263,5 +389,14 @@ impl Body for GuardedBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for GuardedBody {
+    fn drop(&mut self) {
+        // A body is not polled past its last byte where that is known to be the last.
+        if self.body.is_end_stream() {
+            self.guard.is_whole();
+        }
     }
 }

@@ -11,14 +11,14 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+
+use super::requests::Requests;
 
 /// After the last answer, what a caller still sends is discarded for this long.
 const LINGER: Duration = Duration::from_secs(1);
@@ -26,63 +26,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Reads at most this often before others get their turn.
 const DISCARDS_AT_ONCE: usize = 16;
 
-/// The requests of one connection; shared with the connection's service.
-#[derive(Clone, Default)]
-pub(super) struct Requests(Arc<Counts>);
-
-struct Counts {
-    begun: AtomicUsize,
-    ended: AtomicUsize,
-    /// When the connection was opened.
-    opened: Instant,
-    /// When the last answer ended, in milliseconds after that.
-    last_end: AtomicU64,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            begun: AtomicUsize::new(0),
-            ended: AtomicUsize::new(0),
-            opened: Instant::now(),
-            last_end: AtomicU64::new(0),
-        }
-    }
-}
-
-impl Requests {
-    /// One more, until the guard is dropped.
-    pub(super) fn begin(&self) -> RequestGuard {
-        self.0.begun.fetch_add(1, Ordering::Relaxed);
-        RequestGuard(self.clone())
-    }
-
-    /// Whether every answer has ended.
-    pub(super) fn is_idle(&self) -> bool {
-        self.begun() == self.0.ended.load(Ordering::Relaxed)
-    }
-
-    fn begun(&self) -> usize {
-        self.0.begun.load(Ordering::Relaxed)
-    }
-
-    /// Since when there is none, if there is none.
-    fn idle_since(&self) -> Instant {
-        self.0.opened + Duration::from_millis(self.0.last_end.load(Ordering::Relaxed))
-    }
-}
-
-/// One request under way.
-pub(super) struct RequestGuard(Requests);
-
-impl Drop for RequestGuard {
-    fn drop(&mut self) {
-        let counts = &self.0.0;
-        let now = u64::try_from(counts.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        counts.last_end.store(now, Ordering::Relaxed);
-        counts.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
+/// On HTTP/2, too, but far less often: a read can be hundreds of small frames, an answer to each.
+const H2_READS_AT_ONCE: u32 = 2;
 
 /// How long what is waited for.
 #[derive(Clone, Copy)]
@@ -108,6 +53,8 @@ pub(super) struct Patient<S> {
     patience: Patience,
     /// How many requests had begun when a head's first bytes came, and when that was.
     head: Option<(usize, Instant)>,
+    /// Reads since others had their turn; on HTTP/2.
+    reads: u32,
     /// Fires at or before the end of what is waited for.
     timer: Option<Pin<Box<Sleep>>>,
     stall: Option<Pin<Box<Sleep>>>,
@@ -122,6 +69,7 @@ impl<S> Patient<S> {
             requests,
             patience,
             head: None,
+            reads: 0,
             timer: None,
             stall: None,
             linger: None,
@@ -165,6 +113,23 @@ impl<S> Patient<S> {
         }
     }
 
+    /// On HTTP/2: whether others have their turn now. hyper reads for as long as there is anything, and
+    /// a flood of frames always has something.
+    fn gives_way(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.patience.reads.is_some() {
+            return false;
+        }
+        if self.reads < H2_READS_AT_ONCE {
+            self.reads += 1;
+            return false;
+        }
+        self.reads = 0;
+        // Wakes the task after the runtime has looked for what has come for others; waking it directly
+        // puts it before them.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
+        true
+    }
+
     /// While nothing can be written: has the client stopped reading?
     fn poll_stall<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let timeout = self.patience.stall;
@@ -206,9 +171,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.gives_way(cx) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         match Pin::new(&mut self.socket).poll_read(cx, buffer) {
-            Poll::Pending => self.poll_wait(cx).map(Err),
+            Poll::Pending => {
+                self.reads = 0;
+                self.poll_wait(cx).map(Err)
+            }
             Poll::Ready(result) => {
                 let begun = self.requests.begun();
                 let in_head = self.head.is_some_and(|(after, _)| after == begun);

@@ -6,8 +6,12 @@
 
 mod admin;
 mod connection;
+mod files;
 mod io;
+mod open;
 mod readers;
+mod refused;
+mod requests;
 mod rotation;
 mod workers;
 
@@ -118,7 +122,14 @@ impl Server {
         let active = Arc::new(Active::from_pointee(generation));
         let shutdown = Shutdown::default();
         let connections = TaskTracker::new();
-        let workers = Workers::start(settings.workers, &active, &shutdown, &connections, &process)?;
+        let workers = Workers::start(
+            settings.workers,
+            files::connections_within(settings.max_connections),
+            &active,
+            &shutdown,
+            &connections,
+            &process,
+        )?;
         let requested = Arc::new(tokio::sync::Notify::new());
         let rotation = Rotation {
             active: Arc::clone(&active),
@@ -225,23 +236,24 @@ impl Control {
             in_force: self.in_force.clone(),
         };
         let admin = tokio::spawn(admin::serve(admin, pages));
-        let max_connections = self.active.load().config.server.max_connections;
         self.shutdown.is_ready.store(true, Ordering::Relaxed);
         tokio::select! {
-            () = workers.accept(listener, max_connections) => {}
+            () = workers.accept(&listener) => {}
             () = rotation.run(reload) => {}
             () = self.sweep() => {}
             () = self.sweep_connections() => {}
             () = self.tell() => {}
             () = self.last_moment() => {}
         }
+        workers.accept_waiting(&listener).await;
+        drop(listener);
         self.finish(workers).await;
         admin.abort();
         tracing::info!("stopped");
         Ok(())
     }
 
-    /// The listener is closed: it was dropped with its branch. What is live may end.
+    /// The listener is closed. What is live may end.
     async fn finish(&self, workers: Workers) {
         tracing::info!(limit = ?self.drain_limit, "draining: no new connections");
         self.shutdown.closing.cancel();

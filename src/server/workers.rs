@@ -1,18 +1,22 @@
 //! The workers: threads with a runtime each, and the one who deals connections to them.
+//!
+//! At most so many connections are open at once. When one more comes, those that have been without a
+//! request for longest make room for it: a flood of idle or half-open connections drives out itself,
+//! and whoever asks something is served. Only where every connection is busy, the next one waits.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::connection::{self, Closing};
-use super::{Active, Shutdown};
+use super::open::OpenConnections;
+use super::requests::Requests;
+use super::{Active, Shutdown, connection};
 use crate::client;
 use crate::clock;
 use crate::generation::Process;
@@ -25,15 +29,37 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines about failed accepts, steadily: callers can cause them.
 const REFUSED_EVERY: Duration = Duration::from_secs(10);
 
+/// When the listener closes, what has come is taken up as long as the next one is there within this.
+const LAST_LOOK: Duration = Duration::from_millis(5);
+
+/// While none can be spared, it is looked again this often.
+const SHED_AGAIN: Duration = Duration::from_millis(100);
+
+/// This part of all connections makes room at a time: looking for them costs more than one is worth.
+const SHED_PART: usize = 128;
+
+/// That connections make room is logged at most this often.
+const SHED_LOGGED: Duration = Duration::from_secs(10);
+
 /// All workers. They end when this is dropped.
 pub(super) struct Workers {
     threads: Vec<Worker>,
     metrics: Arc<Metrics>,
     connections: TaskTracker,
+    /// How many connections may be open, and the places that are left.
+    limit: usize,
+    places: Arc<Semaphore>,
+}
+
+/// What a worker is told.
+enum Order {
+    Serve(std::net::TcpStream, Place),
+    /// So many connections are to make room.
+    Shed(usize),
 }
 
 struct Worker {
-    sockets: mpsc::UnboundedSender<(std::net::TcpStream, Place)>,
+    orders: mpsc::UnboundedSender<Order>,
     open: Arc<AtomicUsize>,
 }
 
@@ -41,7 +67,7 @@ struct Worker {
 struct Place {
     open: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
-    _permit: tokio::sync::OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
     /// Counts it as open for the drain also before its worker has taken it up.
     _tracked: TaskTrackerToken,
 }
@@ -54,20 +80,22 @@ impl Drop for Place {
 }
 
 impl Workers {
-    /// Starts `count` threads.
+    /// Starts `count` threads, for at most `limit` connections.
     pub(super) fn start(
         count: usize,
+        limit: usize,
         active: &Arc<Active>,
         shutdown: &Shutdown,
         connections: &TaskTracker,
         process: &Process,
     ) -> io::Result<Self> {
         let start = |index| {
-            let (sockets, dealt) = mpsc::unbounded_channel();
+            let (orders, given) = mpsc::unbounded_channel();
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            let serving = serve(dealt, Arc::clone(active), shutdown.clone());
+            let metrics = Arc::clone(&process.metrics);
+            let serving = serve(given, Arc::clone(active), shutdown.clone(), metrics);
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
@@ -75,7 +103,7 @@ impl Workers {
                     runtime.block_on(serving);
                 })?;
             Ok(Worker {
-                sockets,
+                orders,
                 open: Arc::default(),
             })
         };
@@ -83,19 +111,18 @@ impl Workers {
             threads: (0..count.max(1)).map(start).collect::<io::Result<_>>()?,
             metrics: Arc::clone(&process.metrics),
             connections: connections.clone(),
+            limit,
+            places: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
         })
     }
 
-    /// Accepts for ever, at most `max_connections` at a time.
-    pub(super) async fn accept(&self, listener: TcpListener, max_connections: usize) {
-        let limit = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+    /// Accepts for ever.
+    pub(super) async fn accept(&self, listener: &TcpListener) {
         let lines = LineBudget::default();
+        let mut logged = None;
         loop {
-            let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
-                return;
-            };
             let socket = match listener.accept().await {
-                Ok((socket, _)) => socket.into_std(),
+                Ok((socket, _)) => socket,
                 Err(error) => {
                     if lines.admit(REFUSED_EVERY, clock::monotonic()) {
                         let left_out = lines.take_left_out();
@@ -106,18 +133,68 @@ impl Workers {
                              (ulimit -n) above server.max_connections, or lower that"
                         );
                     }
+                    // Most often there are no file descriptors left: idle connections hold them.
+                    self.shed(&mut logged);
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
-            if let Ok(socket) = socket {
-                self.deal(socket, permit);
+            let permit = self.place(&mut logged).await;
+            self.deal(socket, permit);
+        }
+    }
+
+    /// Deals the connections that have come and were not accepted yet, before the listener closes:
+    /// closing resets them.
+    pub(super) async fn accept_waiting(&self, listener: &TcpListener) {
+        for _ in 0..self.limit {
+            let waiting = tokio::time::timeout(LAST_LOOK, listener.accept()).await;
+            let Ok(Ok((socket, _))) = waiting else { return };
+            let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
+                return;
+            };
+            self.deal(socket, permit);
+        }
+    }
+
+    /// A place for one more connection.
+    async fn place(&self, logged: &mut Option<Instant>) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
+                return permit;
+            }
+            self.shed(logged);
+            let place = Arc::clone(&self.places).acquire_owned();
+            if let Ok(Ok(permit)) = tokio::time::timeout(SHED_AGAIN, place).await {
+                return permit;
             }
         }
     }
 
+    /// Makes room, as far as connections can be spared.
+    fn shed(&self, logged: &mut Option<Instant>) {
+        let now = clock::monotonic();
+        if logged.is_none_or(|at| now.duration_since(at) >= SHED_LOGGED) {
+            *logged = Some(now);
+            tracing::warn!(
+                limit = self.limit,
+                "too many connections: those without a request for longest are closed; \
+                 see server.max_connections"
+            );
+        }
+        let all = (self.limit / SHED_PART).max(1);
+        let each = all.div_ceil(self.threads.len().max(1));
+        for worker in &self.threads {
+            // A worker that has ended has no connections.
+            let _ = worker.orders.send(Order::Shed(each));
+        }
+    }
+
     /// To the worker with the fewest connections.
-    fn deal(&self, socket: std::net::TcpStream, permit: tokio::sync::OwnedSemaphorePermit) {
+    fn deal(&self, socket: TcpStream, permit: OwnedSemaphorePermit) {
+        let Ok(socket) = socket.into_std() else {
+            return;
+        };
         let fewest = self
             .threads
             .iter()
@@ -131,7 +208,7 @@ impl Workers {
             _permit: permit,
             _tracked: self.connections.token(),
         };
-        if worker.sockets.send((socket, place)).is_err() {
+        if worker.orders.send(Order::Serve(socket, place)).is_err() {
             tracing::error!("a worker has ended");
         }
     }
@@ -139,15 +216,20 @@ impl Workers {
 
 /// One worker's life.
 async fn serve(
-    mut dealt: mpsc::UnboundedReceiver<(std::net::TcpStream, Place)>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
     active: Arc<Active>,
     shutdown: Shutdown,
+    metrics: Arc<Metrics>,
 ) {
     let mut open = OpenConnections::default();
     loop {
         let (socket, place) = tokio::select! {
-            dealt = dealt.recv() => match dealt {
-                Some(dealt) => dealt,
+            order = orders.recv() => match order {
+                Some(Order::Serve(socket, place)) => (socket, place),
+                Some(Order::Shed(count)) => {
+                    metrics.connections_shed(open.shed(count));
+                    continue;
+                }
                 None => return,
             },
             () = shutdown.closing(), if !open.closed => {
@@ -158,38 +240,12 @@ async fn serve(
         let Ok(socket) = TcpStream::from_std(socket) else {
             continue;
         };
-        let serving = connection::serve(socket, Arc::clone(&active), open.add());
+        let requests = Requests::default();
+        let closing = open.add(requests.clone());
+        let serving = connection::serve(socket, Arc::clone(&active), requests, closing);
         tokio::spawn(async move {
             serving.await;
             drop(place);
         });
-    }
-}
-
-/// The connections that are told when the end begins: by the drop of what is held here.
-#[derive(Default)]
-struct OpenConnections {
-    closers: Vec<oneshot::Sender<Infallible>>,
-    /// Above this, those that have ended are put out.
-    prune_above: usize,
-    closed: bool,
-}
-
-impl OpenConnections {
-    fn add(&mut self) -> Closing {
-        let (closer, closing) = oneshot::channel();
-        if self.closers.len() >= self.prune_above {
-            self.closers.retain(|closer| !closer.is_closed());
-            self.prune_above = (self.closers.len() * 2).max(64);
-        }
-        if !self.closed {
-            self.closers.push(closer);
-        }
-        closing
-    }
-
-    fn close(&mut self) {
-        self.closed = true;
-        self.closers = Vec::new();
     }
 }

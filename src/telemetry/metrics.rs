@@ -34,6 +34,7 @@ pub struct Metrics {
     added: Histogram,
     in_flight: IntGauge,
     connections: IntGauge,
+    connections_shed: IntCounter,
     sessions: Counters<2>,
     cache: Counters<1>,
     cache_entries: IntGauge,
@@ -103,6 +104,10 @@ impl Metrics {
                 "Requests whose answer's body has not ended.",
             )?,
             connections: registrar.gauge("connections", "Open downstream connections.")?,
+            connections_shed: registrar.counter(
+                "connections_shed_total",
+                "Connections without a request that were closed to make room for others.",
+            )?,
             sessions: registrar.counters(
                 "sessions_total",
                 "Sessions opened, by provider and outcome.",
@@ -214,6 +219,11 @@ impl Metrics {
     /// The number of open connections changed by `by`.
     pub fn connections(&self, by: i64) {
         self.connections.add(by);
+    }
+
+    /// So many connections were closed to make room.
+    pub fn connections_shed(&self, count: usize) {
+        self.connections_shed.inc_by(count as u64);
     }
 
     /// A session was opened, or was not.

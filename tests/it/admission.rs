@@ -471,12 +471,14 @@ async fn connections_over_the_limit_wait_for_a_place() {
     let env = [("GATEWAY_SERVER__MAX_CONNECTIONS", "2")];
     let stage = Stage::with(&env).await;
     let address = stage.server.address();
+    let faults = stage.emulator.faults();
+    faults.push(Fault::times(2, On::Data, Action::StallAfter { frames: 1 }));
     let mut open = Vec::new();
     for _ in 0..2 {
         let mut caller = Caller::connect(address, Protocol::Http1).await;
-        let request = get(address, "/v1/models", &cookie("ada", "1"));
-        whole(caller.send(request).await.unwrap()).await.unwrap();
-        open.push(caller);
+        let request = chat(address, &cookie("ada", "1"), true);
+        let response = caller.send(request).await.unwrap();
+        open.push((caller, response));
     }
     let request = get(address, "/v1/models", &cookie("ada", "1"));
     let mut third = tokio::spawn(ask(address, Protocol::Http1, request));
@@ -489,4 +491,5 @@ async fn connections_over_the_limit_wait_for_a_place() {
         .unwrap()
         .unwrap();
     assert_eq!(answer.status, 200);
+    assert_eq!(stage.metric("behest_gateway_connections_shed_total"), 0.0);
 }

@@ -2,7 +2,7 @@
 //! spelling reaches nothing, and nothing beside the path decides.
 
 use crate::support::caller::{Protocol, ask, get};
-use crate::support::frames::{self, Reply};
+use crate::support::fields::{self, Reply};
 use crate::support::wire::Wire;
 use crate::support::{Stage, cookie};
 
@@ -102,7 +102,7 @@ async fn http2(stage: &Stage, fields: &[Field<'_>]) -> Reply {
     let session = cookie("ada", "1");
     let mut all = fields.to_vec();
     all.push((b"cookie", session.as_bytes()));
-    frames::ask(stage.server.address(), &all).await
+    fields::ask(stage.server.address(), &all).await
 }
 
 async fn http2_path(stage: &Stage, method: &str, path: &[u8]) -> Reply {

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -29,6 +30,8 @@ const LIMITS: LimitsConfig = LimitsConfig {
     max_uri: 256,
     max_body: 1000,
     requests_per_user: 1,
+    min_body_rate: 0,
+    body_grace: Duration::ZERO,
 };
 
 static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {

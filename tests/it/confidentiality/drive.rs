@@ -110,7 +110,7 @@ pub struct Drive {
 }
 
 /// Small limits and short times: each is reached by some case.
-const LIMITS: [(&str, &str); 8] = [
+const LIMITS: [(&str, &str); 10] = [
     ("GATEWAY_UPSTREAM__HOLD_BODY", "1 KiB"),
     ("GATEWAY_UPSTREAM__FIRST_BYTE_TIMEOUT", "2s"),
     ("GATEWAY_UPSTREAM__IDLE_TIMEOUT", "1s"),
@@ -120,6 +120,7 @@ const LIMITS: [(&str, &str); 8] = [
     ("GATEWAY_LIMITS__REQUESTS_PER_USER", "2"),
     ("GATEWAY_SERVER__DRAIN_LIMIT", "300ms"),
     ("GATEWAY_ALLOWED_ORIGINS", "https://chat.example"),
+    ("GATEWAY_LIMITS__BODY_GRACE", "500ms"),
 ];
 
 impl Drive {

@@ -113,6 +113,12 @@ async fn admission(drive: &mut Drive) {
         "GET /v1/models HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n"
     );
     drive.raw(&two_hosts).await;
+    let prompt = &drive.secrets.prompt;
+    let slow = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n\
+         content-type: application/json\r\ncontent-length: 4000\r\n\r\n{prompt}"
+    );
+    drive.raw(&slow).await;
     let no_http = format!("GET /v1/models HTP/9\r\ncookie: {cookie}\r\n\r\n");
     drive.raw(&no_http).await;
 }

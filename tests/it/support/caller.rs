@@ -38,27 +38,42 @@ type SentBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl Caller {
     pub async fn connect(address: SocketAddr, protocol: Protocol) -> Self {
-        let socket = TcpStream::connect(address).await.unwrap();
+        let connected = Self::try_connect(address, protocol).await;
+        connected.expect("nobody listens")
+    }
+
+    /// The same; `None` where nobody listens.
+    pub async fn try_connect(address: SocketAddr, protocol: Protocol) -> Option<Self> {
+        let socket = TcpStream::connect(address).await.ok()?;
         socket.set_nodelay(true).unwrap();
         let io = TokioIo::new(socket);
         let (sender, driver) = match protocol {
             Protocol::Http1 => {
-                let (sender, connection) = http1::handshake(io).await.unwrap();
+                let (sender, connection) = http1::handshake(io).await.ok()?;
                 let driver = tokio::spawn(async move { drop(connection.await) });
                 (Sender::Http1(sender), driver)
             }
             Protocol::Http2 => {
-                let (sender, connection) =
-                    http2::handshake(TokioExecutor::new(), io).await.unwrap();
+                let handshake = http2::handshake(TokioExecutor::new(), io);
+                let (sender, connection) = handshake.await.ok()?;
                 let driver = tokio::spawn(async move { drop(connection.await) });
                 (Sender::Http2(sender), driver)
             }
         };
-        Self {
+        Some(Self {
             sender,
             driver,
             address,
-        }
+        })
+    }
+
+    /// Waits until a request can be sent; false once the connection has ended.
+    pub async fn is_ready(&mut self) -> bool {
+        let ready = match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await,
+            Sender::Http2(sender) => sender.ready().await,
+        };
+        ready.is_ok()
     }
 
     /// Sends one request and returns when the head of its answer is there.

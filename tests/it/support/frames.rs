@@ -1,67 +1,36 @@
-//! An HTTP/2 caller without an HTTP library: its header fields are whatever bytes a test writes.
+//! An HTTP/2 caller that writes frames as a test says, valid or not, and watches how it ends.
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::task::JoinHandle;
 
 use super::PATIENCE;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What became of a request.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// An answer with this body.
-    Body(String),
-    /// The stream was reset, or the connection ended.
-    Refused,
-}
+/// Frame types (RFC 9113 section 6).
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
-/// One request without a body on a connection of its own; `fields` go out byte for byte and in order.
-pub async fn ask(address: SocketAddr, fields: &[(&[u8], &[u8])]) -> Reply {
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    socket.set_nodelay(true).unwrap();
-    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-    sent.extend(frame(SETTINGS, 0, 0, &[]));
-    let block: Vec<u8> = fields.iter().flat_map(|field| literal(*field)).collect();
-    sent.extend(frame(HEADERS, END_STREAM | END_HEADERS, 1, &block));
-    socket.write_all(&sent).await.unwrap();
-    let answer = tokio::time::timeout(PATIENCE, read_reply(&mut socket)).await;
-    answer.expect("neither answered nor refused")
-}
+/// Flags.
+pub const END_STREAM: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
-async fn read_reply(socket: &mut TcpStream) -> Reply {
-    let mut body = Vec::new();
-    loop {
-        let mut head = [0; 9];
-        if socket.read_exact(&mut head).await.is_err() {
-            return Reply::Refused;
-        }
-        let [a, b, c, kind, flags, ..] = head;
-        let length = u32::from_be_bytes([0, a, b, c]);
-        let mut payload = vec![0; length as usize];
-        if socket.read_exact(&mut payload).await.is_err() {
-            return Reply::Refused;
-        }
-        match kind {
-            RST_STREAM | GOAWAY => return Reply::Refused,
-            DATA => body.extend(payload),
-            _ => {}
-        }
-        if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
-            return Reply::Body(String::from_utf8(body).unwrap());
-        }
-    }
-}
+/// The error code that says that a peer does too much of something.
+pub const ENHANCE_YOUR_CALM: u32 = 11;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+/// One frame.
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -70,27 +39,127 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A literal field without indexing and without Huffman codes (RFC 7541 section 6.2.2).
-fn literal((name, value): (&[u8], &[u8])) -> Vec<u8> {
-    let mut field = vec![0];
-    for text in [name, value] {
-        field.extend(length(text.len()));
-        field.extend(text);
+/// One header in HPACK, without compression or index.
+pub fn header(name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut block = vec![0];
+    for text in [name.as_ref(), value.as_ref()] {
+        length(&mut block, text.len());
+        block.extend(text);
     }
-    field
+    block
 }
 
-/// An integer with a prefix of seven bits (RFC 7541 section 5.1).
-fn length(value: usize) -> Vec<u8> {
-    if value < 127 {
-        return vec![u8::try_from(value).unwrap()];
+/// A string's length: an integer with a prefix of seven bits (RFC 7541 section 5.1).
+fn length(block: &mut Vec<u8>, mut length: usize) {
+    if length < 127 {
+        block.push(u8::try_from(length).unwrap());
+        return;
     }
-    let mut rest = value - 127;
-    let mut bytes = vec![127];
-    while rest >= 128 {
-        bytes.push(u8::try_from(rest % 128).unwrap() | 128);
-        rest /= 128;
+    block.push(127);
+    length -= 127;
+    while length >= 128 {
+        block.push(u8::try_from(length % 128).unwrap() | 128);
+        length /= 128;
     }
-    bytes.push(u8::try_from(rest).unwrap());
-    bytes
+    block.push(u8::try_from(length).unwrap());
+}
+
+/// A request's header block.
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+    let pseudo = [
+        (":method", method),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "a"),
+    ];
+    let all = pseudo.iter().chain(headers);
+    all.flat_map(|(name, value)| header(name, value)).collect()
+}
+
+/// One connection. What the gateway sends is read and thrown away, as long as it is not told to stop.
+pub struct Frames {
+    socket: OwnedWriteHalf,
+    reading: JoinHandle<Ending>,
+}
+
+/// How the gateway ended the connection.
+#[derive(Debug, Default)]
+pub struct Ending {
+    /// The error codes of its GOAWAY frames.
+    pub goaways: Vec<u32>,
+    /// The frames that it sent, by type.
+    pub frames: std::collections::BTreeMap<u8, usize>,
+}
+
+impl Frames {
+    /// Connects, and sends preface and SETTINGS.
+    pub async fn connect(address: SocketAddr) -> Self {
+        let mut frames = Self::silent(address).await;
+        frames.write(PREFACE).await;
+        frames.write(frame(SETTINGS, 0, 0, &[])).await;
+        frames
+    }
+
+    /// Connects and says nothing.
+    pub async fn silent(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let (reader, socket) = socket.into_split();
+        let mut reader = BufReader::with_capacity(256 * 1024, reader);
+        let reading = tokio::spawn(async move {
+            let mut ending = Ending::default();
+            loop {
+                let mut head = [0; 9];
+                if reader.read_exact(&mut head).await.is_err() {
+                    return ending;
+                }
+                let length =
+                    usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+                let mut payload = vec![0; length];
+                if reader.read_exact(&mut payload).await.is_err() {
+                    return ending;
+                }
+                *ending.frames.entry(head[3]).or_default() += 1;
+                if head[3] == GOAWAY {
+                    let code = payload[4..8].try_into().unwrap();
+                    ending.goaways.push(u32::from_be_bytes(code));
+                }
+            }
+        });
+        Self { socket, reading }
+    }
+
+    /// Writes these bytes; false once the gateway takes no more.
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let writing = self.socket.write_all(bytes.as_ref());
+        matches!(tokio::time::timeout(PATIENCE, writing).await, Ok(Ok(())))
+    }
+
+    /// Writes `piece` up to `times` times, many at once; false once the gateway takes no more.
+    pub async fn repeat(&mut self, piece: &[u8], times: usize) -> bool {
+        let at_once = (64 * 1024 / piece.len()).clamp(1, times);
+        let many = piece.repeat(at_once);
+        for _ in 0..times.div_ceil(at_once) {
+            if !self.write(&many).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Stops reading.
+    pub fn stop_reading(&self) {
+        self.reading.abort();
+    }
+
+    /// Whether the gateway has ended the connection.
+    pub fn is_ended(&self) -> bool {
+        self.reading.is_finished()
+    }
+
+    /// Waits until the gateway ends the connection.
+    pub async fn ended(self) -> Ending {
+        let ended = tokio::time::timeout(PATIENCE, self.reading).await;
+        ended.expect("the gateway keeps it open").unwrap()
+    }
 }

@@ -3,7 +3,9 @@
 pub mod caller;
 pub mod cookies;
 pub mod crowd;
+pub mod fields;
 pub mod frames;
+pub mod honest;
 pub mod marks;
 pub mod mutation;
 pub mod program;

@@ -48,8 +48,12 @@ pub fn environment(base_url: &str, more: &[(&str, &str)]) -> BTreeMap<String, St
 
 fn command(arguments: &[&str], env: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_behest-gateway"));
+    command.args(arguments);
+    prepared(command, env)
+}
+
+fn prepared(mut command: Command, env: &BTreeMap<String, String>) -> Command {
     command
-        .args(arguments)
         .env_clear()
         .envs(env)
         .stdout(Stdio::piped())
@@ -90,7 +94,12 @@ pub struct Program {
 impl Program {
     /// Starts it and returns when it serves. `RUST_LOG` must leave `info` to the program itself.
     pub async fn serve(env: &BTreeMap<String, String>) -> Self {
-        let mut child = command(&[], env).stdin(Stdio::null()).spawn().unwrap();
+        Self::serve_by(Command::new(env!("CARGO_BIN_EXE_behest-gateway")), env).await
+    }
+
+    /// The same, started by a command of the test's own.
+    pub async fn serve_by(command: Command, env: &BTreeMap<String, String>) -> Self {
+        let mut child = prepared(command, env).stdin(Stdio::null()).spawn().unwrap();
         let output = Arc::new(Mutex::new(String::new()));
         follow(child.stdout.take().unwrap(), &output);
         follow(child.stderr.take().unwrap(), &output);
@@ -161,6 +170,28 @@ impl Program {
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
+    }
+
+    /// Its memory in MiB: what it has now, and the most that it ever had.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let mebibytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kibibytes = line.unwrap().trim_end_matches("kB").trim();
+            kibibytes.parse::<u64>().unwrap() / 1024
+        };
+        (mebibytes("VmRSS:"), mebibytes("VmHWM:"))
+    }
+
+    /// The value of the one series that is written `series`; zero where there is none.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let request = super::caller::get(self.admin, "/metrics", "");
+        let page = super::caller::ask(self.admin, super::caller::Protocol::Http1, request).await;
+        let line = page
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
     }
 
     /// Waits for its end; its exit code.
