@@ -8,15 +8,19 @@ mod connect;
 mod lease;
 mod send_body;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 
 use crate::clock;
+use connect::Io;
 pub use connect::{ConnectError, Connector, OriginError};
 use lease::{Lease, Pools};
 pub use lease::{ResponseBody, enter_worker};
@@ -204,20 +208,31 @@ impl Client {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(64 * 1024)
             .max_headers(200)
-            .handshake(hyper_util::rt::TokioIo::new(io))
+            .handshake(TokioIo::new(io))
             .await
             .map_err(ClientError::Closed)?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "upstream connection ended");
-            }
-        });
+        let driver = tokio::spawn(Driver(connection));
         Ok(Lease::new(
             sender,
             driver.abort_handle(),
             clock::monotonic(),
             Arc::clone(&self.pools),
         ))
+    }
+}
+
+/// Drives a connection to its end. An async block would hold it twice: as what it captured, and as
+/// what it awaits.
+struct Driver(http1::Connection<TokioIo<Io>, SendBody>);
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Err(error) = ready!(Pin::new(&mut self.0).poll(cx)) {
+            tracing::debug!(%error, "upstream connection ended");
+        }
+        Poll::Ready(())
     }
 }
 

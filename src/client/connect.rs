@@ -20,8 +20,8 @@ use tower_service::Service;
 
 use super::BoxError;
 
-/// A connection, plain or TLS.
-pub(super) type Io = Either<TcpStream, TlsStream<TcpStream>>;
+/// A connection, plain or TLS; a plain one does not carry the size of the other.
+pub(super) type Io = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -157,7 +157,7 @@ impl Connector {
             Some((tls, name)) => tls
                 .connect(name.clone(), tcp)
                 .await
-                .map(Either::Right)
+                .map(|stream| Either::Right(Box::new(stream)))
                 .map_err(|source| ConnectError::Tls {
                     host: host(),
                     source,

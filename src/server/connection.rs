@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -77,18 +77,21 @@ pub(super) async fn serve(socket: TcpStream, active: Arc<Active>, mut closing: C
     }
     let generation = active.load_full();
     let config = ConnectionConfig::of(&generation.config);
-    let opening = open(socket, generation.tls.clone());
+    // Each step has memory of its own: a task is as large as its largest step for all its life, and
+    // most connections are one plain HTTP/1.1 stream.
+    let opening = Box::pin(open(socket, generation.tls.clone()));
     let opened = tokio::time::timeout(config.head_timeout, opening).await;
     drop(generation);
     match opened {
         Err(_) => tracing::debug!("the connection took too long to open"),
         Ok(Err(error)) => tracing::debug!(%error, "the connection could not be opened"),
-        Ok(Ok((socket, is_http2))) => converse(socket, is_http2, active, config, closing).await,
+        Ok(Ok((socket, true))) => Box::pin(converse_h2(socket, active, config, closing)).await,
+        Ok(Ok((socket, false))) => Box::pin(converse_h1(socket, active, config, closing)).await,
     }
 }
 
-/// A connection, plain or TLS.
-type Socket = Either<TcpStream, TlsStream<TcpStream>>;
+/// A connection, plain or TLS; a plain one does not carry the size of the other.
+type Socket = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// TLS, and whether HTTP/2 is spoken.
 async fn open(
@@ -101,7 +104,7 @@ async fn open(
     };
     let socket = TlsAcceptor::from(tls).accept(socket).await?;
     let is_http2 = socket.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Either::Right(socket), is_http2))
+    Ok((Either::Right(Box::new(socket)), is_http2))
 }
 
 /// Whether the first bytes are those of HTTP/2; they stay unread.
@@ -121,69 +124,95 @@ async fn starts_http2(socket: &TcpStream) -> std::io::Result<bool> {
     }
 }
 
-async fn converse(
+/// Answers the requests of an HTTP/1.1 connection.
+async fn converse_h1(
     socket: Socket,
-    is_http2: bool,
     active: Arc<Active>,
     config: ConnectionConfig,
     mut closing: Closing,
 ) {
     let requests = Requests::default();
-    let reads = Reads {
-        head: config.head_timeout,
-        idle: config.idle_timeout,
-    };
     let patience = Patience {
-        reads: (!is_http2).then_some(reads),
+        reads: Some(Reads {
+            head: config.head_timeout,
+            idle: config.idle_timeout,
+        }),
         stall: config.write_stall_timeout,
     };
     let socket = TokioIo::new(Patient::new(socket, requests.clone(), patience));
-    let counted = requests.clone();
-    let readers = is_http2.then(Readers::default);
-    let read_by = readers.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let active = Arc::clone(&active);
-        let guard = counted.begin();
-        let readers = read_by.clone();
-        async move {
-            let gateway = Arc::clone(&active.load().gateway);
-            let response = gateway.handle(request).await;
-            Ok::<_, Infallible>(response.map(|body| GuardedBody {
-                body,
-                reader: readers.map(|readers| readers.begin()),
-                _guard: guard,
-            }))
-        }
+    let service = service_fn(move |request| {
+        let guard = requests.begin();
+        answer(Arc::clone(&active), request, guard, None)
     });
-    let ended = if let Some(readers) = readers {
-        let connection = h2_builder(config).serve_connection(socket, service);
-        let mut connection = pin!(connection);
-        let idle = idle(&requests, config.idle_timeout);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = readers.stalled(config.write_stall_timeout) => {
-                tracing::debug!("a stream's reader stopped reading");
-                return;
-            }
-            () = async { tokio::select! { _ = &mut closing => {}, () = idle => {} } } => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        }
-    } else {
-        let connection = h1_builder(config).serve_connection(socket, service);
-        let mut connection = pin!(connection);
-        tokio::select! {
-            ended = connection.as_mut() => ended,
-            _ = &mut closing => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
+    let mut connection = pin!(h1_builder(config).serve_connection(socket, service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = &mut closing => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+/// Answers the requests of an HTTP/2 connection.
+async fn converse_h2(
+    socket: Socket,
+    active: Arc<Active>,
+    config: ConnectionConfig,
+    mut closing: Closing,
+) {
+    let requests = Requests::default();
+    let readers = Readers::default();
+    let patience = Patience {
+        reads: None,
+        stall: config.write_stall_timeout,
+    };
+    let socket = TokioIo::new(Patient::new(socket, requests.clone(), patience));
+    let (counted, read_by) = (requests.clone(), readers.clone());
+    let service = service_fn(move |request| {
+        let guard = counted.begin();
+        answer(Arc::clone(&active), request, guard, Some(read_by.clone()))
+    });
+    let mut connection = pin!(h2_builder(config).serve_connection(socket, service));
+    let idle = idle(&requests, config.idle_timeout);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = readers.stalled(config.write_stall_timeout) => {
+            tracing::debug!("a stream's reader stopped reading");
+            return;
+        }
+        () = async { tokio::select! { _ = &mut closing => {}, () = idle => {} } } => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Answers one request by the gateway that is current when it begins.
+///
+/// Boxed, since hyper keeps room for the largest state of it as long as the connection lives, and a
+/// stream lives long after its answer's head.
+fn answer(
+    active: Arc<Active>,
+    request: Request<Incoming>,
+    guard: RequestGuard,
+    readers: Option<Readers>,
+) -> Pin<Box<impl Future<Output = Result<Response<GuardedBody>, Infallible>>>> {
+    Box::pin(async move {
+        let gateway = Arc::clone(&active.load().gateway);
+        let response = gateway.handle(request).await;
+        Ok(response.map(|body| GuardedBody {
+            body,
+            reader: readers.map(|readers| readers.begin()),
+            _guard: guard,
+        }))
+    })
 }
 
 /// hyper's limits are twice the gateway's, so that an ordinary excess gets the gateway's own answer.
