@@ -16,6 +16,7 @@ mod broken_answers;
 mod client_address;
 mod command_line;
 mod cors;
+mod cross_origin;
 mod disconnects;
 mod drain;
 mod headers;
