@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use behest_gateway::emulator::{Action, Fault, On};
 
-use crate::support::caller::{Answer, Caller, Protocol, ask, chat, get, whole};
+use crate::support::caller::{Caller, Protocol, ask, chat, get, whole};
 use crate::support::waiting::{after, is_past, until};
 use crate::support::{PATIENCE, Stage, cookie};
 
@@ -35,7 +35,7 @@ async fn raw_get(stage: &Stage, method: &str, target: &str) -> String {
     raw(stage, &head).await
 }
 
-fn nothing_went_up(stage: &Stage) {
+pub fn nothing_went_up(stage: &Stage) {
     let total = stage.emulator.log().read(|seen| seen.total_requests);
     assert_eq!(total, 0, "a refused request cost a call");
 }
@@ -115,99 +115,6 @@ async fn a_wrong_method_is_told_the_right_ones() {
         }
     }
     nothing_went_up(&stage);
-}
-
-async fn with_headers(stage: &Stage, method: Method, headers: &[(&str, &str)]) -> Answer {
-    let address = stage.server.address();
-    let mut request = chat(address, &cookie("ada", "1"), false);
-    if method == Method::GET {
-        request = get(address, "/v1/models", &cookie("ada", "1"));
-    }
-    request.headers_mut().remove("content-type");
-    for (name, value) in headers {
-        let name: HeaderName = name.parse().unwrap();
-        request
-            .headers_mut()
-            .append(name, HeaderValue::from_str(value).unwrap());
-    }
-    ask(address, Protocol::Http1, request).await
-}
-
-const JSON: (&str, &str) = ("content-type", "application/json");
-
-fn cross_site() -> [(Method, &'static [(&'static str, &'static str)]); 9] {
-    [
-        (Method::POST, &[JSON, ("origin", "https://evil.example")]),
-        (Method::POST, &[JSON, ("origin", "null")]),
-        (
-            Method::POST,
-            &[JSON, ("origin", "https://app.example.evil.example")],
-        ),
-        (
-            Method::GET,
-            &[
-                ("origin", "https://evil.example"),
-                ("sec-fetch-site", "same-origin"),
-            ],
-        ),
-        (Method::GET, &[("sec-fetch-site", "cross-site")]),
-        (Method::GET, &[("sec-fetch-site", "same-site")]),
-        (
-            Method::POST,
-            &[
-                JSON,
-                ("origin", "https://app.example"),
-                ("sec-fetch-site", "cross-site"),
-            ],
-        ),
-        (
-            Method::POST,
-            &[
-                JSON,
-                ("origin", "https://app.example"),
-                ("origin", "https://app.example"),
-            ],
-        ),
-        (Method::POST, &[("content-type", "text/plain")]),
-    ]
-}
-
-#[tokio::test]
-async fn another_sites_page_spends_nothing() {
-    let env = [
-        ("GATEWAY_PUBLIC_ORIGIN", "https://app.example"),
-        ("GATEWAY_ALLOWED_ORIGINS", "https://chat.example"),
-    ];
-    let stage = Stage::with(&env).await;
-    for (method, headers) in cross_site() {
-        let answer = with_headers(&stage, method, headers).await;
-        assert_eq!(answer.status, 403, "{headers:?}: {answer:?}");
-        assert_eq!(answer.code(), Some("cross_origin_refused"));
-    }
-    let series = r#"behest_gateway_requests_total{code="cross_origin_refused",route="/v1/"#;
-    assert!(stage.metrics().contains(series), "{}", stage.metrics());
-    nothing_went_up(&stage);
-    let accepted: [&[(&str, &str)]; 4] = [
-        &[JSON],
-        &[
-            JSON,
-            ("origin", "https://app.example"),
-            ("sec-fetch-site", "same-origin"),
-        ],
-        &[
-            JSON,
-            ("origin", "https://chat.example"),
-            ("sec-fetch-site", "cross-site"),
-        ],
-        &[
-            ("content-type", "text/plain"),
-            ("sec-fetch-site", "same-origin"),
-        ],
-    ];
-    for headers in accepted {
-        let answer = with_headers(&stage, Method::POST, headers).await;
-        assert_eq!(answer.status, 200, "{headers:?}: {answer:?}");
-    }
 }
 
 async fn refused_with(

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::Full;
 
+use crate::admission::nothing_went_up;
 use crate::support::caller::{Answer, Protocol, ask, chat, get};
 use crate::support::{Stage, cookie};
 
@@ -101,11 +102,6 @@ pub fn readable_by(answer: &Answer, origin: &str) {
 pub fn readable_by_nobody(answer: &Answer) {
     varies(answer);
     assert_eq!(cors(answer), [], "{answer:?}");
-}
-
-pub fn nothing_went_up(stage: &Stage) {
-    let total = stage.emulator.log().read(|seen| seen.total_requests);
-    assert_eq!(total, 0, "it cost a call");
 }
 
 /// A request, and the status of its answer.

@@ -19,6 +19,7 @@ mod client_address;
 mod command_line;
 mod confidentiality;
 mod cors;
+mod cross_origin;
 mod disconnects;
 mod drain;
 mod drain_under_load;

@@ -1,8 +1,9 @@
 //! Preflights: browsers' questions before a page's request, answered here and for allowed origins only.
 
+use crate::admission::nothing_went_up;
 use crate::cors::{
-    ALLOWED, ASKS, BOTH, CHAT, ENV, PUBLIC, allowing, cors, nothing_went_up, readable_by,
-    readable_by_nobody, send, varies,
+    ALLOWED, ASKS, BOTH, CHAT, ENV, PUBLIC, allowing, cors, readable_by, readable_by_nobody, send,
+    varies,
 };
 use crate::support::caller::Protocol;
 use crate::support::{Stage, cookie};

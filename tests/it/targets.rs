@@ -55,7 +55,8 @@ const UNKNOWN: [&str; 42] = [
 ];
 
 /// Targets that are no path at all, or hold bytes that none has.
-const MALFORMED: [&[u8]; 12] = [
+const MALFORMED: [&[u8]; 13] = [
+    b"http://a/v1/models",
     b"//v1/models",
     b"///v1/models",
     b"//evil.example/v1/models",
