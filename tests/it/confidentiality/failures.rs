@@ -22,6 +22,7 @@ pub async fn all(drive: &mut Drive) {
     }
     tokens(drive).await;
     upstream(drive).await;
+    echoes(drive).await;
     streams(drive).await;
     busy(drive).await;
     drive.admin_pages().await;
@@ -181,6 +182,36 @@ async fn upstream(drive: &mut Drive) {
         drive.fault(1, On::Data, action);
         let request = drive.chat(false);
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
+    }
+}
+
+/// Errors that quote what they were sent.
+async fn echoes(drive: &mut Drive) {
+    let cookie = drive.cookie();
+    assert_eq!(drive.send(drive.chat_as(&cookie, false, 0)).await, None);
+    let mut quoted = vec![drive.emulator.log().read(|seen| {
+        let bearers = seen.requests.iter().rev().find_map(|r| r.bearer());
+        bearers.unwrap().to_owned()
+    })];
+    if drive.kind == KeyKind::Api {
+        quoted.push(drive.secrets.key.clone());
+    }
+    for (quoted, code) in quoted
+        .iter()
+        .flat_map(|quoted| [(quoted, 400), (quoted, 500)])
+    {
+        let body = format!(r#"{{"error":{{"message":"no good: Bearer {quoted}"}}}}"#);
+        let headers = Vec::new();
+        drive.fault(
+            1,
+            On::Data,
+            Action::Status {
+                code,
+                headers,
+                body,
+            },
+        );
+        drive.send(drive.chat_as(&cookie, false, 0)).await;
     }
 }
 
