@@ -6,7 +6,7 @@ use behest_gateway::emulator::{Action, On};
 use http::{HeaderValue, Method};
 use tokio::task::JoinSet;
 
-use super::drive::{Drive, KeyKind};
+use super::drive::{Drive, KeyKind, PAGE};
 use crate::support::COOKIE;
 use crate::support::caller::{Caller, Protocol, get};
 use crate::support::cookies::{ending, v5};
@@ -83,7 +83,11 @@ async fn admission(drive: &mut Drive) {
     let address = drive.program.address;
     refused(
         "route_unknown",
-        get(address, &format!("/v1/{}", drive.secrets.user), &cookie),
+        get(
+            address,
+            &format!("/v1/nowhere?{}", drive.secrets.user),
+            &cookie,
+        ),
     );
     let mut request = drive.chat(false);
     *request.method_mut() = Method::DELETE;
@@ -101,6 +105,13 @@ async fn admission(drive: &mut Drive) {
     for (code, request) in requests {
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
     }
+    let mut request = drive.chat(false);
+    *request.method_mut() = Method::OPTIONS;
+    for (name, value) in [("origin", PAGE), ("access-control-request-method", "POST")] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+    }
+    drive.send(request).await;
     let two_hosts = format!(
         "GET /v1/models HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n"
     );
