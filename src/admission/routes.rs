@@ -249,18 +249,19 @@ impl RouteTable {
     }
 }
 
-/// What was asked, for the log: never the query, and of a path its first 128 bytes in visible ASCII.
+/// What was asked, for the log, in the form in which `routes.extra` would offer it: a path's plain
+/// words, `{id}` for what may name somebody, `{?}` for what no route can have. Never the query.
 fn asked(method: &Method, path: &str) -> String {
-    let method = method.as_str().get(..16).unwrap_or(method.as_str());
-    let visible = |byte: u8| {
-        if byte.is_ascii_graphic() {
-            char::from(byte)
-        } else {
-            '?'
-        }
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'-');
+    let shown = |segment| match segment {
+        "v1" | "" => segment,
+        word if word.len() <= 32 && word.bytes().all(is_word) => word,
+        id if is_id(id) => "{id}",
+        _ => "{?}",
     };
-    let path: String = path.bytes().take(128).map(visible).collect();
-    format!("{method} {path}")
+    let path: Vec<&str> = path.split('/').take(9).map(shown).collect();
+    let method = method.as_str().get(..16).unwrap_or(method.as_str());
+    format!("{method} {}", path.join("/"))
 }
 
 fn unknown(method: &Method, path: &str) -> RouteError {
@@ -360,7 +361,10 @@ mod tests {
     #[test]
     fn a_refusal_names_what_was_asked_in_bounds() {
         let refused = find("POST", "/v1/a\u{e9}\u{1b}[2J").unwrap_err();
-        let text = "POST /v1/a???[2J is no route: routes.extra adds routes under /v1";
+        let text = "POST /v1/{?} is no route: routes.extra adds routes under /v1";
+        assert_eq!(refused.to_string(), text);
+        let refused = find("GET", "/v1/files/usr_4711/lines-of/x").unwrap_err();
+        let text = "GET /v1/files/{id}/lines-of/x is no route: routes.extra adds routes under /v1";
         assert_eq!(refused.to_string(), text);
         let refused = find(&"M".repeat(900), &format!("/{}", "a".repeat(9000))).unwrap_err();
         assert!(refused.to_string().len() < 256, "{refused}");

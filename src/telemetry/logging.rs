@@ -33,7 +33,7 @@ const BATCH: Duration = Duration::from_millis(10);
 /// A filter that cannot be read, or logging that was started before.
 pub fn start(filter: Option<&str>, json: bool) -> Result<(LineQueue, Flush), String> {
     let filter = EnvFilter::try_new(filter.unwrap_or("info"))
-        // The library's own words would quote the text.
+        // In our words: nobody can vouch that a library's do not quote the text.
         .map_err(|_| "RUST_LOG cannot be read: write it as in info,access=off".to_owned())?;
     let (lines, flush) =
         LineQueue::start(io::stdout()).map_err(|error| format!("logging cannot start: {error}"))?;

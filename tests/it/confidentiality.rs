@@ -128,7 +128,7 @@ fn mistakes(secrets: &Secrets, folder: &Path) -> Vec<(Vec<String>, BTreeMap<Stri
         ("BEHEST_KEY", format!("x{key}")),
         ("BEHEST_BASE_URL", key.clone()),
         ("GATEWAY_LISTEN", key.clone()),
-        ("RUST_LOG", format!("info,{key}=loud")),
+        ("RUST_LOG", format!("[{{f=({key}}}]=info")),
         ("GATEWAY_CONFIG", file.to_str().unwrap().to_owned()),
     ];
     let base_url = "https://acme.behest.app";

@@ -34,15 +34,17 @@ async fn memory_stays_level_under_load() {
     let samples = watch(&program, Duration::from_secs(seconds)).await;
     crowd.stop();
     let report = visit.await.unwrap();
-    let (slope, growth) = fit(&samples);
+    let line = fit(&samples);
+    let hourly = |slope: f64| slope * 3600.0 / 1e6;
     eprintln!(
-        "{report}\nafter the first third: {:.2} MB/h, {:.2} MB in all",
-        slope * 3600.0 / 1e6,
-        growth / 1e6
+        "{report}\nafter the first third: {:.2} ± {:.2} MB/h, {:.2} MB in all",
+        hourly(line.slope),
+        hourly(line.error),
+        line.growth / 1e6
     );
     assert_eq!(report.wrongs, 0, "{report}");
     assert!(report.answered() > seconds * 100, "{report}");
-    assert!(growth < MOST_GROWTH, "{samples:?}");
+    assert!(line.growth < MOST_GROWTH, "{samples:?}");
 }
 
 /// The program's resident memory over `time`: seconds and bytes. Reloads it now and then.
@@ -77,17 +79,33 @@ fn resident(program: &Program) -> f64 {
     kib * 1024.0
 }
 
-/// By least squares over the samples after the first third, in which caches and pools fill: bytes a
-/// second, and bytes over their whole time.
-fn fit(samples: &[(f64, f64)]) -> (f64, f64) {
+/// A line through the samples after the first third, in which caches and pools fill.
+struct Line {
+    /// Bytes a second.
+    slope: f64,
+    /// Its standard error: whatever is within some of these of nothing is noise.
+    error: f64,
+    /// Bytes over the samples' whole time.
+    growth: f64,
+}
+
+/// By least squares.
+fn fit(samples: &[(f64, f64)]) -> Line {
     let kept = &samples[samples.len() / 3..];
     let count = f64::from(u32::try_from(kept.len()).unwrap());
     let mean = |of: fn(&(f64, f64)) -> f64| kept.iter().map(of).sum::<f64>() / count;
     let (time, bytes) = (mean(|sample| sample.0), mean(|sample| sample.1));
-    let above: f64 = kept.iter().map(|(t, b)| (t - time) * (b - bytes)).sum();
-    let below: f64 = kept.iter().map(|(t, _)| (t - time) * (t - time)).sum();
-    let slope = above / below;
-    (slope, slope * (kept[kept.len() - 1].0 - kept[0].0))
+    let sum = |of: &dyn Fn(f64, f64) -> f64| -> f64 {
+        kept.iter().map(|(t, b)| of(t - time, b - bytes)).sum()
+    };
+    let spread = sum(&|t, _| t * t);
+    let slope = sum(&|t, b| t * b) / spread;
+    let missed = sum(&|t, b| (b - slope * t).powi(2));
+    Line {
+        slope,
+        error: (missed / (count - 2.0) / spread).sqrt(),
+        growth: slope * (kept[kept.len() - 1].0 - kept[0].0),
+    }
 }
 
 #[test]
@@ -95,6 +113,10 @@ fn the_fit_of_a_line_is_its_slope() {
     let line: Vec<_> = (0..30)
         .map(|at| (f64::from(at), 5.0 + 2.0 * f64::from(at)))
         .collect();
-    let (slope, growth) = fit(&line);
-    assert!((slope - 2.0).abs() < 1e-9 && (growth - 38.0).abs() < 1e-6);
+    let Line {
+        slope,
+        error,
+        growth,
+    } = fit(&line);
+    assert!((slope - 2.0).abs() < 1e-9 && error < 1e-9 && (growth - 38.0).abs() < 1e-6);
 }

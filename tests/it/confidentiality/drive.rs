@@ -109,8 +109,12 @@ pub struct Drive {
     folder: tempfile::TempDir,
 }
 
+/// The origin of a page that may call.
+pub const PAGE: &str = "https://page.example";
+
 /// Small limits and short times: each is reached by some case.
 const LIMITS: [(&str, &str); 10] = [
+    ("GATEWAY_ALLOWED_ORIGINS", PAGE),
     ("GATEWAY_UPSTREAM__HOLD_BODY", "1 KiB"),
     ("GATEWAY_UPSTREAM__FIRST_BYTE_TIMEOUT", "2s"),
     ("GATEWAY_UPSTREAM__IDLE_TIMEOUT", "1s"),
@@ -119,7 +123,6 @@ const LIMITS: [(&str, &str); 10] = [
     ("GATEWAY_LIMITS__MAX_BODY", "8 KiB"),
     ("GATEWAY_LIMITS__REQUESTS_PER_USER", "2"),
     ("GATEWAY_SERVER__DRAIN_LIMIT", "300ms"),
-    ("GATEWAY_ALLOWED_ORIGINS", "https://chat.example"),
     ("GATEWAY_LIMITS__BODY_GRACE", "500ms"),
 ];
 

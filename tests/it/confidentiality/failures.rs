@@ -6,7 +6,7 @@ use behest_gateway::emulator::{Action, On};
 use http::{HeaderValue, Method};
 use tokio::task::JoinSet;
 
-use super::drive::{Drive, KeyKind};
+use super::drive::{Drive, KeyKind, PAGE};
 use crate::support::COOKIE;
 use crate::support::caller::{Caller, Protocol, get};
 use crate::support::cookies::{ending, v5};
@@ -22,6 +22,7 @@ pub async fn all(drive: &mut Drive) {
     }
     tokens(drive).await;
     upstream(drive).await;
+    echoes(drive).await;
     streams(drive).await;
     busy(drive).await;
     drive.admin_pages().await;
@@ -82,7 +83,11 @@ async fn admission(drive: &mut Drive) {
     let address = drive.program.address;
     refused(
         "route_unknown",
-        get(address, &format!("/v1/{}", drive.secrets.user), &cookie),
+        get(
+            address,
+            &format!("/v1/nowhere?{}", drive.secrets.user),
+            &cookie,
+        ),
     );
     let mut request = drive.chat(false);
     *request.method_mut() = Method::DELETE;
@@ -97,18 +102,16 @@ async fn admission(drive: &mut Drive) {
     }
     refused("headers_too_large", request);
     refused("body_too_large", drive.chat_as(&cookie, false, 10_000));
-    let mut preflight = drive.chat(false);
-    *preflight.method_mut() = Method::OPTIONS;
-    let headers = preflight.headers_mut();
-    headers.insert("origin", HeaderValue::from_static("https://chat.example"));
-    headers.insert(
-        "access-control-request-method",
-        HeaderValue::from_static("POST"),
-    );
-    assert_eq!(drive.send(preflight).await, None);
     for (code, request) in requests {
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
     }
+    let mut request = drive.chat(false);
+    *request.method_mut() = Method::OPTIONS;
+    for (name, value) in [("origin", PAGE), ("access-control-request-method", "POST")] {
+        let value = HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+    }
+    drive.send(request).await;
     let two_hosts = format!(
         "GET /v1/models HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n"
     );
@@ -196,6 +199,36 @@ async fn upstream(drive: &mut Drive) {
         drive.fault(1, On::Data, action);
         let request = drive.chat(false);
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
+    }
+}
+
+/// Errors that quote what they were sent.
+async fn echoes(drive: &mut Drive) {
+    let cookie = drive.cookie();
+    assert_eq!(drive.send(drive.chat_as(&cookie, false, 0)).await, None);
+    let mut quoted = vec![drive.emulator.log().read(|seen| {
+        let bearers = seen.requests.iter().rev().find_map(|r| r.bearer());
+        bearers.unwrap().to_owned()
+    })];
+    if drive.kind == KeyKind::Api {
+        quoted.push(drive.secrets.key.clone());
+    }
+    for (quoted, code) in quoted
+        .iter()
+        .flat_map(|quoted| [(quoted, 400), (quoted, 500)])
+    {
+        let body = format!(r#"{{"error":{{"message":"no good: Bearer {quoted}"}}}}"#);
+        let headers = Vec::new();
+        drive.fault(
+            1,
+            On::Data,
+            Action::Status {
+                code,
+                headers,
+                body,
+            },
+        );
+        drive.send(drive.chat_as(&cookie, false, 0)).await;
     }
 }
 

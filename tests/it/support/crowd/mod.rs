@@ -13,7 +13,7 @@ mod upstream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use plan::{Plan, USERS, User};
@@ -33,6 +33,7 @@ pub struct Crowd {
     /// How many requests are sent in all.
     total: u64,
     next: AtomicU64,
+    enough: AtomicBool,
     tally: Tally,
 }
 
@@ -43,6 +44,7 @@ impl Crowd {
             users: (0..USERS).map(User::new).collect(),
             total,
             next: AtomicU64::new(0),
+            enough: AtomicBool::new(false),
             tally: Tally::new(usize::try_from(total).unwrap()),
         })
     }
@@ -71,11 +73,14 @@ impl Crowd {
 
     /// No caller begins another request.
     pub fn stop(&self) {
-        self.next.fetch_max(self.total, Ordering::Relaxed);
+        self.enough.store(true, Ordering::Relaxed);
     }
 
     /// The numbers of the next `count` requests, as far as there are any.
     fn take(&self, count: u64) -> Vec<Plan<'_>> {
+        if self.enough.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         let first = self.next.fetch_add(count, Ordering::Relaxed);
         let end = (first + count).min(self.total);
         (first..end).map(|number| self.plan(number)).collect()
