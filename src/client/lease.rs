@@ -182,23 +182,30 @@ impl ResponseBody {
         body
     }
 
-    /// A body whose connection is none of the pools'.
-    #[cfg(any(test, feature = "fuzzing"))]
-    #[doc(hidden)]
-    #[must_use]
-    pub fn unpooled(incoming: Incoming) -> Self {
-        Self {
-            incoming,
-            lease: None,
-        }
-    }
-
     fn release_at_end(&mut self) {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()
         {
             lease.release();
         }
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl ResponseBody {
+    /// A body of a connection that no client made, and a pool of its own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of(incoming: Incoming, sender: Sender, driver: AbortHandle) -> Self {
+        let pools = Arc::new(Pools::new(ClientConfig {
+            connect_timeout: Duration::ZERO,
+            first_byte_timeout: Duration::ZERO,
+            pool_idle_timeout: Duration::MAX,
+            pool_max_age: Duration::MAX,
+            workers: 1,
+        }));
+        let lease = Lease::new(sender, driver, clock::monotonic(), pools);
+        Self::new(incoming, lease)
     }
 }
 
