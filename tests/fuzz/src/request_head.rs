@@ -22,19 +22,19 @@ use super::gateway::admission::routes::RouteTable;
 use super::input::choice;
 use super::scripted::{End, Scripted};
 
-const LIMITS: LimitsConfig = LimitsConfig {
+static LIMITS: LazyLock<LimitsConfig> = LazyLock::new(|| LimitsConfig {
     max_head: 1024,
     max_headers: 20,
     max_uri: 256,
     max_body: 1000,
-    requests_per_user: 1,
-};
+    ..LimitsConfig::default()
+});
 
 static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {
     Admission::new(
         RouteTable::new(&[]),
         CrossOrigin::new(config(true, false)),
-        Limits::new(LIMITS, InFlight::default().into()),
+        Limits::new(*LIMITS, InFlight::default().into()),
     )
 });
 
