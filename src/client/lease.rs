@@ -195,8 +195,7 @@ pub struct ResponseBody {
     /// Read before, and given first.
     ahead: Option<Box<Bytes>>,
     incoming: Incoming,
-    ended: bool,
-    /// Until it has ended.
+    /// Until the end.
     lease: Option<Lease>,
 }
 
@@ -205,7 +204,6 @@ impl ResponseBody {
         let mut body = Self {
             ahead: None,
             incoming,
-            ended: false,
             lease: Some(lease),
         };
         body.release_at_end();
@@ -217,25 +215,31 @@ impl ResponseBody {
         self.ahead = (!ahead.is_empty()).then(|| Box::new(ahead));
     }
 
-    /// A body whose connection is none of the pools'.
-    #[cfg(any(test, feature = "fuzzing"))]
-    #[doc(hidden)]
-    #[must_use]
-    pub fn unpooled(incoming: Incoming) -> Self {
-        Self {
-            ahead: None,
-            incoming,
-            ended: false,
-            lease: None,
-        }
-    }
-
     fn release_at_end(&mut self) {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()
         {
             lease.release();
         }
+    }
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
+impl ResponseBody {
+    /// A body of a connection that no client made, and a pool of its own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of(incoming: Incoming, sender: Sender, driver: AbortHandle) -> Self {
+        let pools = Arc::new(Pools::new(ClientConfig {
+            connect_timeout: Duration::ZERO,
+            first_byte_timeout: Duration::ZERO,
+            pool_idle_timeout: Duration::MAX,
+            pool_max_age: Duration::MAX,
+            workers: 1,
+        }));
+        let connection = Connection::new(sender, driver, Arc::default(), clock::monotonic());
+        let lease = Lease::new(connection, pools);
+        Self::new(incoming, lease)
     }
 }
 
@@ -250,18 +254,14 @@ impl Body for ResponseBody {
         if let Some(ahead) = self.ahead.take() {
             return Poll::Ready(Some(Ok(Frame::data(*ahead))));
         }
-        if self.ended {
+        if self.lease.is_none() {
             return Poll::Ready(None);
         }
         let frame = std::task::ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         match &frame {
             Some(Ok(_)) => self.release_at_end(),
-            Some(Err(_)) => {
-                self.ended = true;
-                self.lease = None;
-            }
+            Some(Err(_)) => self.lease = None,
             None => {
-                self.ended = true;
                 if let Some(lease) = self.lease.take() {
                     lease.release();
                 }

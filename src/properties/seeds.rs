@@ -1,4 +1,5 @@
-//! The fuzzers' seeds: small, known to every check, and for cookies those of `tests/vectors`.
+//! What the fuzzers stand on: seeds that are small, known to every check, and for cookies those of
+//! `tests/vectors`; and the very dependencies that are shipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -85,4 +86,28 @@ fn the_seeds_of_cookies_are_the_vectors() {
         expected.keys().collect::<Vec<_>>()
     );
     assert!(found == expected, "run this test with UPDATE_SEEDS=1");
+}
+
+#[test]
+fn the_fuzzers_have_the_gateways_dependencies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let packages = |lock: &str| -> BTreeSet<(String, String)> {
+        let lock: toml::Table = fs::read_to_string(root.join(lock))
+            .unwrap()
+            .parse()
+            .unwrap();
+        let packages = lock["package"].as_array().unwrap().iter();
+        let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+        packages
+            .map(|package| (text(&package["name"]), text(&package["version"])))
+            .collect()
+    };
+    let own = ["arbitrary", "behest-gateway-fuzz", "libfuzzer-sys"];
+    let gateway = packages("Cargo.lock");
+    let mut others = packages("tests/fuzz/Cargo.lock");
+    others.retain(|package| !own.contains(&package.0.as_str()) && !gateway.contains(package));
+    assert!(
+        others.is_empty(),
+        "{others:?}: cp Cargo.lock tests/fuzz/ && cargo metadata --manifest-path tests/fuzz/Cargo.toml"
+    );
 }

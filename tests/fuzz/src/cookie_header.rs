@@ -26,8 +26,8 @@ pub fn check(data: &[u8]) {
     let pairs = pairs(&headers);
     let decides = |(_, name): &(&str, &str)| has_value(&pairs, name);
     let Some((provider, name)) = NAMES.into_iter().find(decides) else {
-        let missing = matches!(verdict, Err(SessionError::Missing { .. }));
-        assert!(missing, "{verdict:?}");
+        let code = verdict.as_ref().err().map(SessionError::code);
+        assert_eq!(code, Some("session_missing"), "{verdict:?}");
         return;
     };
     match value(&pairs, name) {

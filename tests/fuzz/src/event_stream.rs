@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use tokio_util::sync::CancellationToken;
 
 use super::gateway::admission::limits::{InFlight, Limits, LimitsConfig};
-use super::gateway::client::ResponseBody;
+use super::gateway::client::{ResponseBody, SendBody};
 use super::gateway::clock::Clock;
 use super::gateway::forward::body::{Broken, ObservedBody, Relay};
 use super::gateway::generation::Process;
@@ -122,13 +122,14 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(upstream)
         .await
         .unwrap();
+    let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
     let cut = CancellationToken::new();
     let exchange = async {
-        let request = Request::new(Empty::<Bytes>::new());
+        let request = Request::new(SendBody::from(Full::<Bytes>::default()));
         let incoming = sender.send_request(request).await.unwrap().into_body();
         let id = HeaderValue::from_static("gwr_0123456789");
         let relay = Relay::new(
-            ResponseBody::unpooled(incoming),
+            ResponseBody::of(incoming, sender, driver),
             answer.is_event_stream,
             Duration::from_mins(5),
             cut.clone(),
@@ -147,11 +148,6 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
         }
         (data, None)
     };
-    // The connection never ends before the exchange: it has the answer to bring.
-    let driver = async {
-        drop(connection.await);
-        std::future::pending::<Infallible>().await
-    };
     // Time passes only when nothing else happens any more.
     let drain = async {
         if answer.is_drained {
@@ -163,7 +159,6 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
     tokio::select! {
         biased;
         relayed = exchange => relayed,
-        never = driver => match never {},
         never = drain => match never {},
     }
 }

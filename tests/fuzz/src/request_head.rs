@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -24,22 +23,20 @@ use super::gateway::admission::{Admission, Entry};
 use super::input::choice;
 use super::scripted::{End, Scripted};
 
-const LIMITS: LimitsConfig = LimitsConfig {
+static LIMITS: LazyLock<LimitsConfig> = LazyLock::new(|| LimitsConfig {
     max_head: 1024,
     max_headers: 20,
     max_uri: 256,
     max_body: 1000,
-    requests_per_user: 1,
-    min_body_rate: 0,
-    body_grace: Duration::ZERO,
-};
+    ..LimitsConfig::default()
+});
 
 static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {
     Admission::new(
         RouteTable::new(&[]),
         CrossOrigin::new(config(true, false)),
         Cors::new(&[], &[]),
-        Limits::new(LIMITS, InFlight::default().into()),
+        Limits::new(*LIMITS, InFlight::default().into()),
     )
 });
 

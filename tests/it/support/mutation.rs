@@ -35,7 +35,7 @@ pub fn mutate(bytes: &mut Vec<u8>, words: &[&[u8]], random: &mut Random) {
         let at = random.below(bytes.len() + 1);
         let end = (at + 1 + random.below(12)).min(bytes.len());
         let byte = BYTES[random.below(BYTES.len())];
-        match random.below(8) {
+        match random.below(9) {
             0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
             1 if at < bytes.len() => bytes[at] = byte,
             2 => bytes.insert(at, byte),
@@ -45,6 +45,7 @@ pub fn mutate(bytes: &mut Vec<u8>, words: &[&[u8]], random: &mut Random) {
                 bytes.splice(at..at, again);
             }
             5 if random.below(8) == 0 => bytes.truncate(at),
+            6 => drop(bytes.splice(at..at, random.pick(words).iter().copied())),
             _ => {
                 let at = line_start(bytes, at);
                 bytes.splice(at..at, random.pick(words).iter().copied());
