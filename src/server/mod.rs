@@ -148,20 +148,12 @@ impl Server {
             drain_delay: settings.drain_delay,
         };
         let reload = Arc::clone(&requested);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let control = std::thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || {
-                runtime.block_on(async move {
-                    let local =
-                        control.run(listener, admin_listener, workers, rotation, &requested);
-                    if let Err(error) = local.await {
-                        tracing::error!(%error, "the server stopped");
-                    }
-                });
-            })?;
+        let control = on_a_thread(async move || {
+            let local = control.run(listener, admin_listener, workers, rotation, &requested);
+            if let Err(error) = local.await {
+                tracing::error!(%error, "the server stopped");
+            }
+        })?;
         Ok(Self {
             address,
             admin_address,
@@ -331,6 +323,16 @@ impl InForce {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+}
+
+/// Runs `control` on a thread and a runtime of its own.
+fn on_a_thread(control: impl AsyncFnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || runtime.block_on(control()))
 }
 
 fn listen(

@@ -209,7 +209,7 @@ async fn resets_that_the_gateway_is_made_to_send_end_in_goaway() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_head_without_end_ends_in_goaway() {
     let (_emulator, program) = stage().await;
-    for piece in [Vec::new(), header("x-more", &"y".repeat(1000))] {
+    for piece in [Vec::new(), header("x-more", "y".repeat(1000))] {
         let piece = frame(CONTINUATION, 0, 1, &piece);
         let endings = flood("continuation", &program, move |address| {
             let first = frame(HEADERS, END_STREAM, 1, &get(&[]));
@@ -328,7 +328,7 @@ async fn a_head_that_unpacks_to_megabytes_is_refused() {
             let mut frames = Frames::connect(address).await;
             for turn in 0..50 {
                 let mut block = get(&[("cookie", &session)]);
-                let large = header("x-large", &"z".repeat(3900));
+                let large = header("x-large", "z".repeat(3900));
                 // With index: the first bits say so.
                 block.push(0x40);
                 block.extend(&large[1..]);
