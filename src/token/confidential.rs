@@ -20,6 +20,8 @@ const SHORTEST_SIGNATURE: usize = 32;
 /// The key, as it would be recognised.
 pub struct Confidential {
     keys: Vec<Secret>,
+    /// No shorter text tells anything, bytes.
+    shortest: usize,
 }
 
 /// The tokens that one request was sent with.
@@ -40,9 +42,12 @@ impl Confidential {
         let key = if part.len() < SHORTEST { whole } else { part };
         let pem = config.pem.as_ref().map(Secret::expose);
         let keys = [Some(key), pem].into_iter().flatten();
-        let keys = keys.map(bare);
+        let keys = keys.map(bare).filter(|key| key.len() >= SHORTEST);
+        let keys: Vec<Secret> = keys.collect();
+        let lengths = keys.iter().map(Secret::len).chain([SHORTEST_SIGNATURE]);
         Self {
-            keys: keys.filter(|key| key.len() >= SHORTEST).collect(),
+            shortest: lengths.min().unwrap_or(SHORTEST),
+            keys,
         }
     }
 
@@ -59,7 +64,7 @@ impl Confidential {
     /// Whether `value`, a header's, holds the key or one of `bearers` as they are.
     #[must_use]
     pub fn is_in(&self, value: &[u8], bearers: &Bearers) -> bool {
-        if value.len() < SHORTEST {
+        if value.len() < self.shortest {
             return false;
         }
         let keys = self.keys.iter().map(Secret::expose);
@@ -80,7 +85,8 @@ impl Bearers {
 fn needle(token: &AccessToken) -> &[u8] {
     let value = token.authorization.as_bytes();
     let token = value.strip_prefix(b"Bearer ").unwrap_or(value);
-    let signature = token.rsplit(|byte| *byte == b'.').next();
+    let dot = memchr::memrchr(b'.', token);
+    let signature = dot.and_then(|dot| token.get(dot + 1..));
     signature
         .filter(|signature| signature.len() >= SHORTEST_SIGNATURE)
         .unwrap_or(token)
