@@ -48,6 +48,10 @@ pub fn check(data: &[u8]) {
     };
     let (host, rest) = line(rest);
     let headers = headers(rest);
+    if headers.get_all("content-type").iter().count() > 1 {
+        // No browser sends two; whether the first counts or neither is left open.
+        return;
+    }
     let (has_public, require_proof) = (choice & 2 == 0, choice & 1 == 1);
     let method = &METHODS[usize::from(choice >> 2) % METHODS.len()];
     let decision = DECISIONS[usize::from(choice & 3)].check(method, &headers, host);
