@@ -20,7 +20,7 @@ const SHORTEST_SIGNATURE: usize = 32;
 /// The key, as it would be recognised.
 pub struct Confidential {
     keys: Vec<Secret>,
-    /// No shorter text tells anything, bytes.
+    /// No shorter text tells anything, bytes: a whole token is longer than the shortest signature.
     shortest: usize,
 }
 
@@ -159,7 +159,7 @@ mod tests {
     fn bearers() -> Bearers {
         Bearers {
             answered: token(&format!("eyJhIjoxfQ.eyJiIjoyfQ.{SIGNATURE}")),
-            refused: Some(token("eyJhIjoxfQ.eyJiIjozfQ.short")),
+            refused: Some(token("eyJhIjoxfQ.eyJiIjozLCJjIjo0fQ.short")),
         }
     }
 
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_token_or_key_is_found_however_json_writes_it() {
         let (confidential, bearers) = (confidential(KEY), bearers());
-        let short = "eyJhIjoxfQ.eyJiIjozfQ.short";
+        let short = "eyJhIjoxfQ.eyJiIjozLCJjIjo0fQ.short";
         let whole = format!("eyJhIjoxfQ.eyJiIjoyfQ.{SIGNATURE}");
         let bare = KEY.strip_prefix("behest_sk_").unwrap();
         for secret in [KEY, bare, &whole, SIGNATURE, short] {
