@@ -15,7 +15,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::support::caller::{Protocol, ask, chat};
-use crate::support::mutation::{Random, frame, header, is_http1, mutate, read_http2};
+use crate::support::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame, header,
+};
+use crate::support::mutation::{Random, is_http1, mutate, read_http2};
 use crate::support::{COOKIE, PATIENCE, Stage, cookie, cookies};
 
 /// Connections at once, each with up to three requests.
@@ -243,7 +246,7 @@ struct Bases {
 }
 
 /// Kind, flags, stream, payload.
-type Frame = (u8, u8, u8, Vec<u8>);
+type Frame = (u8, u8, u32, Vec<u8>);
 
 /// The body of a chat request, in two pieces.
 const CHAT: [&str; 2] = [
@@ -273,15 +276,33 @@ impl Bases {
         Self {
             last_http1: format!("GET /v1/models HTTP/1.1\r\n{head}connection: close\r\n\r\n"),
             http1: http1(address, &head, &whole),
-            last_http2: frame(1, 5, 7, &block("GET", "/v1/models")),
+            last_http2: frame(
+                HEADERS,
+                END_STREAM | END_HEADERS,
+                7,
+                &block("GET", "/v1/models"),
+            ),
             http2: vec![
-                vec![(1, 5, 1, block("GET", "/v1/models?limit=2"))],
+                vec![(
+                    HEADERS,
+                    END_STREAM | END_HEADERS,
+                    1,
+                    block("GET", "/v1/models?limit=2"),
+                )],
                 vec![
-                    (1, 4, 1, block("POST", "/v1/chat/completions")),
-                    (0, 0, 1, CHAT[0].into()),
-                    (0, 1, 1, CHAT[1].into()),
+                    (
+                        HEADERS,
+                        END_HEADERS,
+                        1,
+                        block("POST", "/v1/chat/completions"),
+                    ),
+                    (DATA, 0, 1, CHAT[0].into()),
+                    (DATA, END_STREAM, 1, CHAT[1].into()),
                 ],
-                vec![(1, 1, 1, delete.to_vec()), (9, 4, 1, continued.to_vec())],
+                vec![
+                    (HEADERS, END_STREAM, 1, delete.to_vec()),
+                    (CONTINUATION, END_HEADERS, 1, continued.to_vec()),
+                ],
             ],
         }
     }
@@ -349,7 +370,7 @@ async fn mutated_http2_requests_do_no_harm() {
             let chosen = random.below(frames.len());
             mutate(&mut frames[chosen].3, FRAMES, random);
         }
-        let mut bytes = frame(4, 0, 0, &[]);
+        let mut bytes = frame(SETTINGS, 0, 0, &[]);
         for (kind, flags, stream, payload) in &frames {
             bytes.extend(frame(*kind, *flags, *stream, payload));
         }
@@ -357,10 +378,7 @@ async fn mutated_http2_requests_do_no_harm() {
             mutate(&mut bytes, FRAMES, random);
         }
         bytes.extend_from_slice(&bases.last_http2);
-        (
-            [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &bytes[..]].concat(),
-            1,
-        )
+        ([PREFACE, &bytes].concat(), 1)
     };
     run(Protocol::Http2, write, |said, requests| {
         let (is_whole, ended) = read_http2(said);

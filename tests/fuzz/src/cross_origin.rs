@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 use super::gateway::admission::cross_origin::{CrossOrigin, CrossOriginConfig};
 use super::input::{choice, headers, line};
@@ -57,14 +57,34 @@ pub fn check(data: &[u8]) {
     let decision = DECISIONS[usize::from(choice & 3)].check(method, &headers, host);
     let expected = passes(has_public, require_proof, method, &headers, host);
     assert_eq!(decision.is_ok(), expected, "{method} {headers:?}");
-    if let Err(refusal) = decision {
-        let text = refusal.to_string();
-        assert!(
-            text.bytes()
-                .all(|byte| byte == b' ' || byte.is_ascii_graphic())
-        );
-        assert!(text.len() < 400, "a log line of the caller's length");
+    match decision {
+        // Whose pages may read the answer: only of an origin that is allowed, as it was sent.
+        Ok(reader) => assert_eq!(
+            reader,
+            headers.get("origin").filter(|origin| is_allowed(origin))
+        ),
+        Err(refusal) => check_words(&refusal.to_string()),
     }
+    if let Ok(reader) = DECISIONS[usize::from(choice & 3)].check_preflight(&headers) {
+        assert_eq!(
+            headers.get_all("origin").iter().collect::<Vec<_>>(),
+            [reader]
+        );
+        assert!(is_allowed(reader));
+    }
+}
+
+fn is_allowed(origin: &HeaderValue) -> bool {
+    ALLOWED.iter().any(|allowed| *allowed == origin)
+}
+
+/// What a refusal says to the operator, and quotes of the request.
+fn check_words(text: &str) {
+    assert!(
+        text.bytes()
+            .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+    );
+    assert!(text.len() < 600, "a log line of the caller's length");
 }
 
 /// The rules, one after the other.
@@ -102,14 +122,19 @@ pub fn passes(
         Some(_) => false,
         None if origin.is_some() => true,
         None if require_proof => false,
-        None => method != Method::POST || is_json(values("content-type").first().copied()),
+        None => method != Method::POST || is_json(&values("content-type")),
     }
 }
 
-fn is_json(content_type: Option<&[u8]>) -> bool {
-    let text = content_type.and_then(|value| std::str::from_utf8(value).ok());
-    text.filter(|text| text.is_ascii()).is_some_and(|text| {
-        let media_type = text.split(';').next().unwrap().trim();
-        media_type.eq_ignore_ascii_case("application/json")
-    })
+/// One media type, of which a form knows none.
+fn is_json(content_types: &[&[u8]]) -> bool {
+    let [content_type] = content_types else {
+        return false;
+    };
+    let text = std::str::from_utf8(content_type).ok();
+    text.filter(|text| text.is_ascii() && !text.contains(','))
+        .is_some_and(|text| {
+            let media_type = text.split(';').next().unwrap().trim();
+            media_type.eq_ignore_ascii_case("application/json")
+        })
 }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
-use super::cross_origin::{self, config};
+use super::cross_origin::{self, ALLOWED, config};
 use super::gateway::admission::cors::{Cors, Reader};
 use super::gateway::admission::cross_origin::CrossOrigin;
 use super::gateway::admission::limits::{InFlight, Limits, LimitsConfig};
@@ -68,17 +68,41 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, In
     let uri = request.uri().clone();
     let headers = request.headers().clone();
     let mut label = "unmatched";
+    let mut reader = Reader::default();
     let mut response = Response::new(Empty::new());
-    match ADMISSION.admit(request, &mut label, &mut Reader::default()) {
+    match ADMISSION.admit(request, &mut label, &mut reader) {
         Ok(Entry::Request(admitted)) => {
             assert_eq!(*admitted.headers(), headers);
             check_admitted(&method, &uri, &headers, label);
         }
-        // It needs no cookie and opens none.
-        Ok(Entry::Preflight(_)) => assert_eq!(method, Method::OPTIONS),
+        Ok(Entry::Preflight(preflight)) => {
+            assert_eq!(method, Method::OPTIONS);
+            let mut answer = preflight.into_response();
+            reader.permit(answer.headers_mut());
+            check_preflight(&headers, answer.headers());
+        }
         Err(_) => *response.status_mut() = StatusCode::FORBIDDEN,
     }
+    reader.permit(response.headers_mut());
+    if let Some(origin) = response.headers().get("access-control-allow-origin") {
+        assert!(ALLOWED.iter().any(|allowed| allowed == origin));
+        assert_eq!(headers.get("origin"), Some(origin));
+    }
     Ok(response)
+}
+
+/// What a page of another origin is granted: nothing but names, and never what would be a credential.
+fn check_preflight(asked: &HeaderMap, granted: &HeaderMap) {
+    let origin = granted.get("access-control-allow-origin").unwrap();
+    assert_eq!(asked.get("origin"), Some(origin));
+    let Some(names) = granted.get("access-control-allow-headers") else {
+        return;
+    };
+    for name in names.to_str().unwrap().split(", ") {
+        assert!(http::HeaderName::try_from(name).is_ok(), "{name}");
+        let name = name.to_ascii_lowercase();
+        assert!(!name.contains('_') && !name.contains("cookie") && name != "host");
+    }
 }
 
 fn check_admitted(method: &Method, uri: &Uri, headers: &HeaderMap, label: &str) {

@@ -1,5 +1,7 @@
 //! Bytes that are changed at random, and whether what came back is HTTP.
 
+use super::frames::{DATA, END_STREAM, GOAWAY, HEADERS, RST_STREAM};
+
 /// Numbers that look random and can be had again: splitmix64.
 pub struct Random(u64);
 
@@ -149,10 +151,9 @@ pub fn read_http2(mut bytes: &[u8]) -> (bool, usize) {
     while let Some((head, rest)) = bytes.split_first_chunk::<9>() {
         let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
         let (kind, flags) = (head[3], head[4]);
-        // DATA or HEADERS with END_STREAM, RST_STREAM, GOAWAY.
-        if matches!((kind, flags & 1), (0 | 1, 1) | (3, _)) {
+        if kind == RST_STREAM || matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 {
             ended += 1;
-        } else if kind == 7 {
+        } else if kind == GOAWAY {
             ended = usize::MAX / 2;
         }
         let Some(rest) = rest.get(length..).filter(|_| length <= LARGEST) else {
@@ -161,35 +162,4 @@ pub fn read_http2(mut bytes: &[u8]) -> (bool, usize) {
         bytes = rest;
     }
     (bytes.is_empty(), ended)
-}
-
-/// One HTTP/2 frame (RFC 9113 section 4.1).
-pub fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let head = [
-        length[1], length[2], length[3], kind, flags, 0, 0, 0, stream,
-    ];
-    [&head, payload].concat()
-}
-
-/// One header for HPACK as it stands, neither compressed nor indexed (RFC 7541 section 6.2.2).
-pub fn header(name: &str, value: &str) -> Vec<u8> {
-    let mut block = vec![0];
-    for text in [name, value] {
-        // An integer with a prefix of seven bits (section 5.1).
-        let mut length = text.len();
-        if length < 127 {
-            block.push(u8::try_from(length).unwrap());
-        } else {
-            block.push(127);
-            length -= 127;
-            while length >= 128 {
-                block.push(u8::try_from(length % 128).unwrap() | 128);
-                length /= 128;
-            }
-            block.push(u8::try_from(length).unwrap());
-        }
-        block.extend_from_slice(text.as_bytes());
-    }
-    block
 }
