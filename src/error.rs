@@ -365,9 +365,10 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_GATEWAY_ERROR, HeaderValue::from_static(code.label()));
     advise(headers, retry);
-    if status == StatusCode::REQUEST_TIMEOUT {
-        // RFC 9110 section 15.5.9. On HTTP/2, where the rest of one body is no other stream's matter,
-        // hyper takes it off again.
+    let is_ambiguous = matches!(error, GatewayError::Admission(AdmissionError::Framing(_)));
+    if status == StatusCode::REQUEST_TIMEOUT || is_ambiguous {
+        // RFC 9110 section 15.5.9, RFC 9112 section 6.1: what follows on the connection may be the rest
+        // of this request. On HTTP/2, where frames tell, hyper takes it off again.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     if let GatewayError::Admission(AdmissionError::Route(RouteError::Method { allow, .. })) = error

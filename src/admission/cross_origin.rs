@@ -123,6 +123,14 @@ impl CrossOrigin {
         }
     }
 
+    /// The allowed origin that `headers` name, whatever else they say: its pages may read why they
+    /// are refused.
+    #[must_use]
+    pub fn reader(&self, headers: &HeaderMap) -> Option<&HeaderValue> {
+        let origin = single(headers, &ORIGIN).ok()??;
+        self.allowed(origin)
+    }
+
     /// Decides about a preflight, by its `Origin` alone; returns it, as it is allowed.
     ///
     /// # Errors

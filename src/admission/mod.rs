@@ -114,15 +114,18 @@ impl Admission {
     ) -> Result<Entry, AdmissionError> {
         let (parts, body) = request.into_parts();
         let is_preflight = cors::is_preflight(&parts);
-        let verdict = if is_preflight {
-            self.cross_origin.check_preflight(&parts.headers).map(Some)
-        } else {
-            self.cross_origin
-                .check(&parts.method, &parts.headers, framing::host(&parts))
-        };
-        if let Ok(Some(origin)) = verdict {
+        if let Some(origin) = self.cross_origin.reader(&parts.headers) {
             *reader = self.cors.reader(origin);
         }
+        let verdict = if is_preflight {
+            self.cross_origin.check_preflight(&parts.headers).map(drop)
+        } else {
+            let host = framing::host(&parts);
+            let decision = &self.cross_origin;
+            decision
+                .check(&parts.method, &parts.headers, host)
+                .map(drop)
+        };
         self.limits.check_head(&parts)?;
         framing::check(&parts)?;
         if is_preflight {

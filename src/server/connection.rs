@@ -24,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::Active;
-use super::io::{Patience, Patient, Reads};
+use super::io::{Patience, Patient};
 use super::open::{Closing, End};
 use super::readers::{Reader, Readers};
 use super::refused;
@@ -214,18 +214,20 @@ impl Answering {
         })
     }
 
-    /// `socket` as hyper is given it; `reads` as [`Patience`] has it.
+    /// `socket` as hyper is given it.
     fn patient(
         &self,
         socket: Socket,
         config: ConnectionConfig,
-        reads: Option<Reads>,
+        is_http2: bool,
     ) -> TokioIo<Patient<Socket>> {
         let patience = Patience {
-            reads,
+            head: config.head_timeout,
+            idle: config.idle_timeout,
             stall: config.write_stall_timeout,
         };
-        TokioIo::new(Patient::new(socket, self.requests.clone(), patience))
+        let requests = self.requests.clone();
+        TokioIo::new(Patient::new(socket, requests, patience, is_http2))
     }
 }
 
@@ -236,11 +238,7 @@ async fn converse_http1(
     mut closing: Closing,
 ) -> hyper::Result<()> {
     let requests = &answering.requests;
-    let reads = Reads {
-        head: config.head_timeout,
-        idle: config.idle_timeout,
-    };
-    let socket = answering.patient(socket, config, Some(reads));
+    let socket = answering.patient(socket, config, false);
     let service = service_fn(|request| answering.answer(request, None));
     let mut connection = pin!(h1_builder(config).serve_connection(socket, service));
     // What has come is read before the connection is taken for idle.
@@ -271,7 +269,7 @@ async fn converse_http2(
 ) -> hyper::Result<()> {
     let requests = &answering.requests;
     let readers = Readers::default();
-    let socket = answering.patient(socket, config, None);
+    let socket = answering.patient(socket, config, true);
     let service = service_fn(|request| answering.answer(request, Some(readers.clone())));
     let mut connection = pin!(h2_builder(config).serve_connection(socket, service));
     let mut stalled = pin!(readers.stalled(config.write_stall_timeout));

@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::requests::Requests;
+use super::unfinished::Unfinished;
 
 /// After the last answer, what a caller still sends is discarded for this long.
 const LINGER: Duration = Duration::from_secs(1);
@@ -32,18 +33,14 @@ const H2_READS_AT_ONCE: u32 = 2;
 /// How long what is waited for.
 #[derive(Clone, Copy)]
 pub(super) struct Patience {
-    /// For the rest of a head, and for a connection without a request; `None` on HTTP/2, which has
-    /// bytes without heads.
-    pub(super) reads: Option<Reads>,
+    /// For the rest of a head, from its first byte; on HTTP/2 for that of the preface, of a frame, and
+    /// of a header block.
+    pub(super) head: Duration,
+    /// For a connection without a request; on HTTP/2, which has bytes without requests, this is for
+    /// others to judge.
+    pub(super) idle: Duration,
     /// For the client to read on.
     pub(super) stall: Duration,
-}
-
-/// Patience with a client that is to send.
-#[derive(Clone, Copy)]
-pub(super) struct Reads {
-    pub(super) head: Duration,
-    pub(super) idle: Duration,
 }
 
 /// A socket with patience for heads, for idleness and for writes.
@@ -53,6 +50,8 @@ pub(super) struct Patient<S> {
     patience: Patience,
     /// How many requests had begun when a head's first bytes came, and when that was.
     head: Option<(usize, Instant)>,
+    /// On HTTP/2.
+    unfinished: Option<Box<Unfinished>>,
     /// Reads since others had their turn; on HTTP/2.
     reads: u32,
     /// Fires at or before the end of what is waited for.
@@ -63,12 +62,14 @@ pub(super) struct Patient<S> {
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(socket: S, requests: Requests, patience: Patience) -> Self {
+    /// Over `socket`, on which the first byte has come.
+    pub(super) fn new(socket: S, requests: Requests, patience: Patience, is_http2: bool) -> Self {
         Self {
             socket,
             requests,
             patience,
             head: None,
+            unfinished: is_http2.then(|| Box::new(Unfinished::begun(Instant::now()))),
             reads: 0,
             timer: None,
             stall: None,
@@ -81,22 +82,24 @@ impl<S> Patient<S> {
     /// hyper does not read again when an answer has ended, so the timer also runs while a request is
     /// under way; one that fires too early is set anew, and most connections never see it fire.
     fn poll_wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let Some(reads) = self.patience.reads else {
-            return Poll::Pending;
-        };
+        let patience = self.patience;
+        if let Some(unfinished) = &self.unfinished {
+            let since = unfinished.since();
+            return since.map_or(Poll::Pending, |since| self.poll_rest(cx, since));
+        }
         let is_idle = self.requests.is_idle();
         let (until, what) = match self.head {
             Some((begun, since)) if begun == self.requests.begun() => {
-                (since + reads.head, "the head took too long")
+                (since + patience.head, "the head took too long")
             }
             Some(_) | None => (
-                self.requests.idle_since() + reads.idle,
+                self.requests.idle_since() + patience.idle,
                 "the connection was idle",
             ),
         };
         let timer = self
             .timer
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(reads.idle)));
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience.idle)));
         if is_idle && timer.deadline() > until {
             timer.as_mut().reset(until);
         }
@@ -104,7 +107,7 @@ impl<S> Patient<S> {
             ready!(timer.as_mut().poll(cx));
             let now = Instant::now();
             if !is_idle {
-                timer.as_mut().reset(now + reads.idle);
+                timer.as_mut().reset(now + patience.idle);
             } else if now < until {
                 timer.as_mut().reset(until);
             } else {
@@ -113,10 +116,23 @@ impl<S> Patient<S> {
         }
     }
 
+    /// On HTTP/2: has the rest of what began at `since` been waited for long enough?
+    fn poll_rest(&mut self, cx: &mut Context<'_>, since: Instant) -> Poll<io::Error> {
+        let until = since + self.patience.head;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(timed_out("a preface, frame or header block took too long"))
+    }
+
     /// On HTTP/2: whether others have their turn now. hyper reads for as long as there is anything, and
     /// a flood of frames always has something.
     fn gives_way(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.patience.reads.is_some() {
+        if self.unfinished.is_none() {
             return false;
         }
         if self.reads < H2_READS_AT_ONCE {
@@ -181,6 +197,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
                 self.poll_wait(cx).map(Err)
             }
             Poll::Ready(result) => {
+                if let Some(unfinished) = &mut self.unfinished {
+                    let came = buffer.filled().get(before..).unwrap_or_default();
+                    unfinished.advance(came, Instant::now());
+                    return Poll::Ready(result);
+                }
                 let begun = self.requests.begun();
                 let in_head = self.head.is_some_and(|(after, _)| after == begun);
                 // What comes while a request is under way is its body.

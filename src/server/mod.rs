@@ -13,6 +13,7 @@ mod readers;
 mod refused;
 mod requests;
 mod rotation;
+mod unfinished;
 mod workers;
 
 use std::net::{SocketAddr, TcpListener};

@@ -150,7 +150,13 @@ fn judge(
 ) -> Result<Minted, TokenError> {
     let status = response.status();
     if status == StatusCode::OK {
-        return Ok(answer::parse(response.body(), &identity.user, asked)?);
+        let mut minted = answer::parse(response.body(), &identity.user, asked)?;
+        if minted.session_id.is_none() {
+            // A token that names no session belongs to the one that it was asked for.
+            let session_id = identity.session_id.as_ref().map(SessionId::as_str);
+            minted.session_id = session_id.and_then(|id| HeaderValue::from_str(id).ok());
+        }
+        return Ok(minted);
     }
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
         return Err(TokenError::Unavailable {

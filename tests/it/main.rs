@@ -42,6 +42,7 @@ mod rotation;
 mod session_ids;
 mod sessions;
 mod slow_bodies;
+mod slow_heads;
 mod soak;
 mod streaming;
 mod support;

@@ -263,7 +263,7 @@ impl Bases {
                 header(":method", method),
                 header(":scheme", "http"),
                 header(":path", path),
-                header(":authority", &address.to_string()),
+                header(":authority", address.to_string()),
                 header("sec-fetch-site", "same-origin"),
                 header("content-type", "application/json"),
                 header("cookie", "theme=dark"),

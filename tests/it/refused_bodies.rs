@@ -202,3 +202,27 @@ async fn a_body_that_is_badly_framed_never_reaches_behest_whole() {
         assert!(answered.len() <= 1, "a held body went up: {answered:?}");
     });
 }
+
+#[tokio::test]
+async fn ambiguous_framing_ends_the_connection() {
+    let stage = Stage::new().await;
+    let next = "GET /v1/models HTTP/1.1\r\nhost: a\r\n\r\n";
+    for head in [
+        "POST /v1/embeddings HTTP/1.1\r\nhost: a\r\ntransfer-encoding: identity\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /v1/embeddings HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n",
+        "GET /v1/models HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+    ] {
+        let mut wire = Wire::connect(stage.server.address()).await;
+        wire.write(&format!("{head}{next}")).await.unwrap();
+        let (answers, _) = wire.read_to_end().await;
+        assert!(answers.starts_with("HTTP/1.1 400 "), "{head}: {answers}");
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{head}: {answers}");
+        assert!(answers.to_lowercase().contains("\r\nconnection: close\r\n"));
+    }
+    let went_up = stage
+        .emulator
+        .log()
+        .read(|seen| seen.to_path("/v1/models").count());
+    assert_eq!(went_up, 0);
+}

@@ -65,6 +65,20 @@ fn a_good_answer_is_a_token() {
 }
 
 #[test]
+fn a_token_that_names_no_session_belongs_to_the_one_that_was_asked_for() {
+    let mut identity = identity("ada");
+    identity.session_id = SessionId::parse("gw_1");
+    let session_of = |claims: &Value| {
+        let body = json!({"jwt": jwt(claims), "ttl": 900}).to_string();
+        let response = Response::new(Bytes::from(body));
+        let minted = judge(&response, &identity, Clock::manual(START).now()).unwrap();
+        minted.session_id.unwrap()
+    };
+    assert_eq!(session_of(&json!({"uid": "ada"})), "gw_1");
+    assert_eq!(session_of(&json!({"uid": "ada", "sid": "own"})), "own");
+}
+
+#[test]
 fn every_refusal_keeps_its_status_and_only_400_and_422_are_about_the_user() {
     for status in [
         300, 301, 302, 304, 307, 308, 400, 401, 402, 403, 404, 405, 410, 418, 422,
