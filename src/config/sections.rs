@@ -59,7 +59,7 @@ fn trusted_proxies(fields: &mut Fields) -> Vec<AddressBlock> {
     let blocks: Vec<AddressBlock> = fields.read(&TRUSTED_PROXIES, Vec::new(), any);
     for block in blocks.iter().filter(|block| block.is_wildcard_like()) {
         fields.warnings.push(format!(
-            "server.trusted_proxies holds {block}: whoever connects from there can name any address              as its own. List only your own proxies"
+            "server.trusted_proxies holds {block}: whoever connects from there can name any address as its own. List only your own proxies"
         ));
     }
     blocks
