@@ -127,6 +127,9 @@ impl CrossOrigin {
     /// are refused.
     #[must_use]
     pub fn reader(&self, headers: &HeaderMap) -> Option<&HeaderValue> {
+        if self.allowed.is_empty() {
+            return None;
+        }
         let origin = single(headers, &ORIGIN).ok()??;
         self.allowed(origin)
     }
