@@ -157,9 +157,10 @@ async fn the_program_finishes_a_live_stream_on_term_and_exits_0() {
     let text = body.collect().await.unwrap().to_bytes();
     assert!(text.ends_with(b"data: [DONE]\n\n"));
     assert_eq!(program.exit_code().await, Some(0));
-    let accesses = program.accesses();
-    assert_eq!(accesses.len(), 1, "flushed at the end: {}", program.text());
-    assert_eq!(accesses[0]["status"], 200);
+    // What it has written may not have been read yet.
+    let flushed = async || program.accesses().len() == 1;
+    until("its line was flushed at the end", flushed).await;
+    assert_eq!(program.accesses()[0]["status"], 200);
 }
 
 #[tokio::test]
