@@ -180,7 +180,9 @@ fn session(error: &SessionError) -> Reason {
 
 fn invalid(reason: InvalidReason) -> Reason {
     match reason {
-        InvalidReason::NoMatchingSecret | InvalidReason::NoSecretOpens => Reason::NoSecret,
+        InvalidReason::NoMatchingSecret
+        | InvalidReason::NoSecretOpens
+        | InvalidReason::CookieSignature => Reason::NoSecret,
         InvalidReason::Tampered | InvalidReason::BaseAndChunks | InvalidReason::ChunkMissing => {
             Reason::Altered
         }
@@ -191,7 +193,8 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::Algorithm
         | InvalidReason::Compressed
         | InvalidReason::Critical
-        | InvalidReason::Payload => Reason::Format,
+        | InvalidReason::Payload
+        | InvalidReason::NotSigned => Reason::Format,
         InvalidReason::NoExpiry
         | InvalidReason::TimeNotNumber(_)
         | InvalidReason::NotYetValid

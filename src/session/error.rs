@@ -276,4 +276,14 @@ pub enum InvalidReason {
     /// Several JWTs in `Authorization`.
     #[error("several Authorization lines hold a JWT: send one")]
     RepeatedBearer,
+    /// Not in the form that the app's library signs its cookie.
+    #[error(
+        "not a signed cookie of this provider's library: another program's cookie, or one that was cut"
+    )]
+    NotSigned,
+    /// The cookie's own signature was made with none of the configured secrets.
+    #[error(
+        "signed with none of session.providers[].secrets: the app's own secret differs (Better Auth verifies with its first alone), or the cookie was altered"
+    )]
+    CookieSignature,
 }
