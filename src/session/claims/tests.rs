@@ -19,10 +19,10 @@ fn read(payload: &str) -> Result<Claims<'_>, Refusal> {
 }
 
 fn invalid(refusal: Option<Refusal>) -> Option<InvalidReason> {
-    match refusal {
-        Some(Refusal::Invalid(reason)) => Some(reason),
-        _ => None,
-    }
+    let Some(Refusal::Invalid(reason)) = refusal else {
+        return None;
+    };
+    Some(reason)
 }
 
 fn is_expired(payload: &str) -> bool {
