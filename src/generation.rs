@@ -198,7 +198,10 @@ fn tokens(config: &Config, client: Client, process: &Process) -> Result<Arc<Toke
     ))
 }
 
-fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
+/// What every way out has in common: whom TLS trusts, and the proxies.
+pub(crate) fn way_out(
+    upstream: &UpstreamConfig,
+) -> Result<(Arc<rustls::ClientConfig>, Matcher), BuildError> {
     let mut roots = Vec::new();
     for file in [&upstream.ca_file, &upstream.ssl_cert_file]
         .into_iter()
@@ -217,9 +220,14 @@ fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildErro
     if let Some(except) = &upstream.no_proxy {
         proxies = proxies.no(except.clone());
     }
+    Ok((tls, proxies.build()))
+}
+
+fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
+    let (tls, proxies) = way_out(upstream)?;
     let origin =
         Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
-    let connector = Connector::new(&origin, &tls, &proxies.build())?;
+    let connector = Connector::new(&origin, &tls, &proxies)?;
     Ok(Client::new(
         connector,
         ClientConfig {
