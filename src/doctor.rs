@@ -31,19 +31,16 @@ mod stream;
 mod tls_fault;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderValue;
-use hyper_util::client::proxy::matcher::Matcher;
-
-use crate::client::{Client, ClientConfig, Connector, OriginError};
+use crate::client::{ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
 use crate::config::{Config, Sources, UpstreamUrl, check_origin};
-use crate::generation;
+use crate::generation::{self, BuildError};
 use call::Server;
 use finding::Finding as F;
 pub use finding::{Finding, Level, Report};
+use http::HeaderValue;
 
 const PUBLIC_URL: &str = "public-url";
 const COOKIE: &str = "cookie-file";
@@ -194,17 +191,14 @@ async fn stream_of(
 
 /// Makes clients as the gateway's own: the same trust, the same proxies.
 struct WayOut {
-    tls: Arc<rustls::ClientConfig>,
-    proxies: Matcher,
+    outbound: Outbound,
     connect_timeout: Duration,
 }
 
 impl WayOut {
-    fn new(config: &Config) -> Result<Self, generation::BuildError> {
-        let (tls, proxies) = generation::way_out(&config.upstream)?;
+    fn new(config: &Config) -> Result<Self, BuildError> {
         Ok(Self {
-            tls,
-            proxies,
+            outbound: generation::outbound(&config.upstream)?,
             connect_timeout: config.upstream.connect_timeout.min(call::WITHIN),
         })
     }
@@ -217,11 +211,10 @@ impl WayOut {
             pool_max_age: call::WITHIN,
             workers: 1,
         };
-        let connector = Connector::new(url.uri(), &self.tls, &self.proxies)?;
         Ok(Server {
-            client: Client::new(connector, config),
+            client: self.outbound.client(url.uri(), config)?,
             origin: url.to_string(),
-            is_proxied: self.proxies.intercept(url.uri()).is_some(),
+            is_proxied: self.outbound.is_proxied(url.uri()),
             is_exposed: !url.is_tls() && !url.is_loopback(),
         })
     }

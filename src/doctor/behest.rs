@@ -164,18 +164,15 @@ fn answered<B>(server: &Server, answer: &Response<B>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use super::super::finding::Level;
     use super::*;
-    use crate::client::{Client, ClientConfig, Connector};
+    use crate::client::ClientConfig;
 
     fn server() -> Server {
         let origin = "https://acme.behest.app";
-        let tls = crate::tls::client_config(&[]).unwrap();
-        let proxies = hyper_util::client::proxy::matcher::Matcher::builder().build();
-        let connector = Connector::new(&origin.parse().unwrap(), &Arc::clone(&tls), &proxies);
+        let outbound = crate::generation::built_in_outbound().unwrap();
         let config = ClientConfig {
             connect_timeout: Duration::ZERO,
             first_byte_timeout: Duration::ZERO,
@@ -183,7 +180,7 @@ mod tests {
             pool_max_age: Duration::ZERO,
             workers: 1,
         };
-        let client = Client::new(connector.unwrap(), config);
+        let client = outbound.client(&origin.parse().unwrap(), config).unwrap();
         Server {
             client,
             origin: origin.to_owned(),
