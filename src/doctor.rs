@@ -9,6 +9,7 @@
 //! | `configuration`, `key` | what the gateway would start with |
 //! | `behest`, `clock_offset` | the name, the connection, TLS, an answer, the clock |
 //! | `mint` | a token, and whether Behest takes it |
+//! | `session_urls` | the issuers' keys, and where the app says who is signed in |
 //! | `front`, `preflight`, `sign_in` | the public URL, without a user |
 //! | `stream`, `events`, `arrivals` | an event stream through it, with a user's cookie |
 //! | `call`, `tls_fault`, `cookie` | how servers are asked |
@@ -26,6 +27,7 @@ mod front;
 mod key;
 mod mint;
 mod preflight;
+mod session_urls;
 mod sign_in;
 mod stream;
 mod tls_fault;
@@ -76,11 +78,13 @@ pub async fn examine(sources: Sources, options: &Options, clock: &Clock) -> Repo
     findings.push(key::look(&config.mint));
     // Where there is no way out, the configuration's findings say so already.
     if let Ok(way) = WayOut::new(config) {
-        let (upstream, public) = tokio::join!(
+        let (upstream, sessions, public) = tokio::join!(
             look_upstream(config, &way, options, clock),
+            session_urls::look(&config.session, &way),
             look_public(config, &way, options, cookie, clock)
         );
         findings.extend(upstream);
+        findings.extend(sessions);
         findings.extend(public);
     }
     Report { findings }

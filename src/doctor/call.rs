@@ -10,6 +10,7 @@ use http::header::{HOST, LOCATION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 
+use super::finding::Finding;
 use super::tls_fault;
 use crate::client::{Client, ClientError, ConnectError, ResponseBody, SendBody};
 use crate::telemetry;
@@ -146,6 +147,20 @@ impl Server {
             fix,
         }
     }
+}
+
+/// Makes all `calls` at the same time; their findings, in order.
+pub(super) async fn at_once<C>(calls: impl Iterator<Item = C>) -> Vec<Finding>
+where
+    C: Future<Output = Finding> + Send + 'static,
+{
+    let calls: Vec<_> = calls.map(tokio::spawn).collect();
+    let mut findings = Vec::with_capacity(calls.len());
+    for call in calls {
+        // A panic has been printed.
+        findings.extend(call.await);
+    }
+    findings
 }
 
 /// A GET of `path`; `/` where that is no path.

@@ -42,8 +42,10 @@ pub(super) async fn look(config: &CrossOriginConfig, server: &Server) -> (Vec<Fi
         session,
     ];
     if is_gateway {
-        findings.push(own(config, server).await);
-        findings.extend(super::preflight::look(config, server).await);
+        let preflights = super::preflight::look(config, server);
+        let (own, preflights) = tokio::join!(own(config, server), preflights);
+        findings.push(own);
+        findings.extend(preflights);
     }
     (findings, is_gateway)
 }

@@ -2,7 +2,7 @@
 
 use http::Response;
 
-use super::call::Server;
+use super::call::{self, Server};
 use super::finding::Finding;
 use super::front::{granted, is_gateway, preflight};
 use crate::admission::cross_origin::CrossOriginConfig;
@@ -19,20 +19,22 @@ const LEAVE: &str = "let OPTIONS through to the gateway, and add no Access-Contr
     stands in front (nginx: no add_header and no return 204 for OPTIONS; Traefik: no CORS headers \
     middleware)";
 
-/// Asks for each allowed origin, and for one that is not.
+/// Asks for each allowed origin, and for one that is not, all at once.
 pub(super) async fn look(config: &CrossOriginConfig, server: &Server) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for origin in config.allowed_origins.iter().take(MOST) {
-        findings.push(match server.ask(preflight(origin)).await {
-            Ok(answer) => allowed(origin, &answer),
-            Err(failure) => Finding::error(CHECK, failure.what, failure.fix),
-        });
-    }
-    findings.push(match server.ask(preflight(STRANGER)).await {
-        Ok(answer) => stranger(&answer),
-        Err(failure) => Finding::error(CHECK, failure.what, failure.fix),
+    let origins = config.allowed_origins.iter().take(MOST).cloned();
+    let origins = origins.map(Some).chain([None]);
+    let calls = origins.map(|origin| {
+        let server = server.clone();
+        async move {
+            let asked = preflight(origin.as_deref().unwrap_or(STRANGER));
+            match (server.ask(asked).await, &origin) {
+                (Ok(answer), Some(origin)) => allowed(origin, &answer),
+                (Ok(answer), None) => stranger(&answer),
+                (Err(failure), _) => Finding::error(CHECK, failure.what, failure.fix),
+            }
+        }
     });
-    findings
+    call::at_once(calls).await
 }
 
 /// Judges the answer for `origin`, which may call.
