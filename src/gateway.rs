@@ -21,7 +21,7 @@ use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
 use crate::identity::Identity;
-use crate::session::{Session, SessionAuthenticator};
+use crate::session::{Front, Session, SessionAuthenticator, Visit};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
 use crate::token::{AccessToken, Bearers, Confidential, TokenCache};
@@ -156,7 +156,12 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Session, GatewayError> {
         let metrics = self.access_log.metrics();
-        match self.sessions.authenticate(admitted.headers(), now).await {
+        let visit = Visit {
+            headers: admitted.headers(),
+            front: self.front(admitted),
+            now,
+        };
+        match self.sessions.authenticate(&visit).await {
             Ok(session) => {
                 record.provider = session.provider;
                 record.user = Some(session.identity.user.clone());
@@ -168,6 +173,15 @@ impl Gateway {
                 metrics.session(error.provider(), error.code());
                 Err(error.into())
             }
+        }
+    }
+
+    /// How the browser reaches the app.
+    fn front<'r>(&self, admitted: &'r Admitted) -> Front<'r> {
+        let host = admitted.headers().get(http::header::HOST);
+        Front {
+            is_https: false,
+            host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
         }
     }
 

@@ -27,6 +27,10 @@ labels! {
         SessionExpired = "session_expired",
         /// 401: the cookie is no session.
         SessionInvalid = "session_invalid",
+        /// 403: the session lacks a claim that is required.
+        SessionNotAllowed = "session_not_allowed",
+        /// 503: whoever must say whose session it is does not answer.
+        SessionUnavailable = "session_unavailable",
         /// 403: another site's page.
         CrossOriginRefused = "cross_origin_refused",
         /// 404: no such path.

@@ -77,7 +77,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "telemetry",
         ],
     ),
-    ("session", &["clock", "identity", "secret"]),
+    ("session", &["client", "clock", "identity", "secret"]),
     ("telemetry", &["clock", "error", "identity", "secret"]),
     ("tls", &[]),
     (
@@ -98,6 +98,7 @@ const HOMES: [(&str, &[&str]); 16] = [
         &[
             "tls.rs",
             "client/connect.rs",
+            "client/outbound.rs",
             "generation.rs",
             "server/connection.rs",
         ],
