@@ -63,7 +63,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
         ],
     ),
     ("identity", &[]),
-    ("inspect", &["clock", "identity", "session"]),
+    ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("secret", &[]),
     (
         "server",
