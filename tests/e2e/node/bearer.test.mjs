@@ -29,11 +29,17 @@ after(async () => {
 afterEach(() => sessions.assertClean());
 
 const withToken = (token, cookie) => sessions.ask(cookie, authorization(token));
+const inspected = (token, cookie = '') => sessions.inspect(`${cookie}\nAuthorization: Bearer ${token}`);
 
 test('a token is served as its user and tier', async () => {
   for (const kid of ['RS256-1', 'ES256-1']) {
-    const { status, user, tier } = await withToken(await issuer.sign(ADA, { kid }));
+    const token = await issuer.sign(ADA, { kid });
+    const { status, user, tier, sessionId } = await withToken(token);
     assert.deepEqual({ status, user, tier }, { status: 200, user: 'usr_ada', tier: 'pro' });
+    const { code, answer } = await inspected(token);
+    const { ok, user_id, session_id, provider } = answer;
+    assert.deepEqual([code, ok, user_id, answer.tier], [0, true, 'usr_ada', 'pro'], JSON.stringify(answer));
+    assert.deepEqual([session_id, provider], [sessionId, 'bearer']);
   }
 });
 
@@ -73,6 +79,9 @@ test('a changed, an expired and a stranger’s token are refused', async () => {
   for (const [bad, expected] of cases) {
     const { status, code, user } = await withToken(bad);
     assert.deepEqual([status, code, user], [401, expected, undefined]);
+    const { answer, stdout } = await inspected(bad);
+    assert.deepEqual([answer.ok, answer.code], [false, expected], JSON.stringify(answer));
+    assert.ok(!stdout.includes(bad.split('.')[2]), 'inspect shows no token');
   }
 });
 
@@ -85,9 +94,10 @@ test('what is no token at all is discarded, as the SDK’s placeholder must be',
 
 test('a token beside a session cookie is refused: it is not clear who asks', async () => {
   const cookie = header(await v5({ sub: 'usr_page', tier: 'max' }));
-  const { status, user } = await withToken(await issuer.sign(ADA), cookie);
-  assert.ok(status === 400 || status === 401, `${status}`);
-  assert.equal(user, undefined);
+  const token = await issuer.sign(ADA);
+  const { status, code, user } = await withToken(token, cookie);
+  assert.deepEqual([status, code, user], [401, 'session_invalid', undefined]);
+  assert.match((await inspected(token, cookie)).answer.reason, /both/);
 });
 
 test('a page on another site cannot use it', async () => {

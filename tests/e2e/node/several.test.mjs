@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { generateSessionCookie } from '@auth0/nextjs-auth0/testing';
-import { header, SECRET, STRANGER, v4, V5, v5 } from '../lib/cookies.mjs';
+import { header, SECRET, STRANGER, V4, v4, V5, v5 } from '../lib/cookies.mjs';
 import { startSessions } from '../lib/sessions.mjs';
 
 const STAFF_SECRET = 'e2e-staff-secret-6e0d92b47fa1c385-not-for-production';
@@ -42,6 +42,15 @@ test('each cookie is served by its own provider', async () => {
   await sessions.served(header(await v5(ADA)), { user: 'usr_ada', tier: 'pro' });
   await sessions.served(header(await v4(OLD_ADA)), { user: 'usr_ada', tier: 'free' });
   await sessions.served(await staff(SUPPORT), { user: 'staff:usr_ada', tier: 'max' });
+});
+
+test('inspect says who looked for which cookie, and the last of them decided', async () => {
+  const { answer } = await sessions.inspect(header(await v4(OLD_ADA)));
+  assert.equal(answer.provider, 'nextauth-v4');
+  const { provider, cookie, there } = answer.looks.at(-1);
+  assert.deepEqual({ provider, cookie, there }, { provider: 'nextauth-v4', cookie: V4, there: true });
+  assert.ok(answer.looks.slice(0, -1).every((look) => !look.there));
+  assert.ok(answer.looks.some((look) => look.provider === 'authjs-v5'));
 });
 
 test('of several cookies the first provider’s decides, whatever their order in the header', async () => {
