@@ -19,6 +19,7 @@ use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
+use crate::revocation::Revoked;
 use crate::session::SessionError;
 use crate::token::TokenError;
 pub use code::Code;
@@ -26,6 +27,9 @@ pub use reason::Reason;
 
 const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// What the user of an ended session reads, in an answer or at a stream's end.
+pub const SESSION_REVOKED: &str = "The session was ended by an operator: sign in to the app again.";
 
 /// Why the gateway answers itself.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,9 @@ pub enum GatewayError {
     /// No session.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A session that an operator has ended.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// Over a limit that needs a user.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -87,6 +94,12 @@ impl GatewayError {
         match self {
             Self::Admission(error) => admission(error),
             Self::Session(error) => session(error),
+            Self::Revoked(_) => verdict(
+                StatusCode::UNAUTHORIZED,
+                Code::SessionRevoked,
+                SESSION_REVOKED,
+                Retry::Never,
+            ),
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),
@@ -324,9 +337,18 @@ struct ErrorDetail<'a> {
     request_id: &'a str,
 }
 
-/// The JSON of an error, for a body or for an event in a stream.
+/// The JSON of the error that breaks a stream.
 #[must_use]
-pub fn error_json(status: StatusCode, code: Code, message: &str, request_id: &str) -> Vec<u8> {
+pub fn event_json(code: Code, message: &str, request_id: &str) -> Vec<u8> {
+    let status = if code == Code::SessionRevoked {
+        StatusCode::UNAUTHORIZED
+    } else {
+        StatusCode::BAD_GATEWAY
+    };
+    error_json(status, code, message, request_id)
+}
+
+fn error_json(status: StatusCode, code: Code, message: &str, request_id: &str) -> Vec<u8> {
     let error = ErrorDetail {
         message,
         r#type: error_type(status),

@@ -196,6 +196,7 @@ mod tests {
                 source,
                 ..SessionIdConfig::default()
             },
+            ..SessionConfig::default()
         });
         let now = Now {
             unix: Duration::from_secs(1_795_430_000),

@@ -2,7 +2,9 @@
 //!
 //! Without a list of providers the app's secret opens the cookies of both Auth.js v5 and NextAuth v4.
 
-use super::bounds::any;
+use std::time::Duration;
+
+use super::bounds::{any, lasting};
 use super::fields::{Fields, Key, key};
 use super::sources::{Origin, Raw};
 use super::values::Value;
@@ -43,8 +45,20 @@ pub(super) fn session(fields: &mut Fields) -> SessionConfig {
     SessionConfig {
         providers,
         session_id: session_id(fields),
+        max_age: max_age(fields),
     }
 }
+
+/// How long a revocation is kept.
+fn max_age(fields: &mut Fields) -> Duration {
+    let bounds = lasting(Duration::from_mins(1)..=Duration::from_hours(400 * 24));
+    fields.read(&MAX_AGE, SessionConfig::default().max_age, bounds)
+}
+
+const MAX_AGE: Key = key(
+    "session.max_age",
+    "The longest that the app lets a session live: so long a revocation is kept.",
+);
 
 /// In the order in which `@auth/core` takes them: the highest number first.
 const APP_SECRETS: &[&str] = &[

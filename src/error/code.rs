@@ -27,6 +27,8 @@ labels! {
         SessionExpired = "session_expired",
         /// 401: the cookie is no session.
         SessionInvalid = "session_invalid",
+        /// 401: an operator has ended the session; also an answer that was cut for it.
+        SessionRevoked = "session_revoked",
         /// 403: another site's page.
         CrossOriginRefused = "cross_origin_refused",
         /// 404: no such path.

@@ -65,6 +65,8 @@ labels! {
         Claims = "claims",
         /// The session has no usable user id.
         User = "user",
+        /// An operator has ended the session.
+        Revoked = "revoked",
         /// Behest refuses this user (400, 422).
         MintUser = "mint_user",
         /// Behest refuses the key (401, 403).
@@ -121,6 +123,7 @@ impl GatewayError {
         match self {
             Self::Admission(error) => admission(error),
             Self::Session(error) => session(error),
+            Self::Revoked(_) => Reason::Revoked,
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),

@@ -29,6 +29,8 @@ pub(super) struct Claims<'t> {
     pub(super) tier: Value,
     /// The claim that is stable for one browser session.
     pub(super) session: Option<Cow<'t, str>>,
+    /// The `iat` claim, in seconds.
+    pub(super) issued_at: Option<f64>,
 }
 
 /// Why a genuine session is of no use.
@@ -68,6 +70,7 @@ impl<'t> Claims<'t> {
                 .and_then(|raw| serde_json::from_str(raw.get()).ok())
                 .unwrap_or(Value::Null),
             session: follow(session, &paths.session).and_then(session_name),
+            issued_at: iat.and_then(|iat| Some(time(iat, "iat").ok()?.1)),
         })
     }
 }

@@ -1,16 +1,31 @@
 //! How sessions are recognised: the `[session]` and `[session_id]` sections as the rest of this
 //! module wants them, with the libraries' own defaults.
 
+use std::time::Duration;
+
 use super::cookie::CookieName;
 use crate::secret::Secret;
 
 /// How sessions are recognised (`[session]`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SessionConfig {
     /// Tried in order: one whose cookie is absent passes to the next, one whose cookie is present decides.
     pub providers: Vec<ProviderConfig>,
     /// How `X-Session-Id` is made.
     pub session_id: SessionIdConfig,
+    /// The longest that the app lets a session live, and how long a revocation is therefore kept;
+    /// default 30 d.
+    pub max_age: Duration,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            providers: Vec::new(),
+            session_id: SessionIdConfig::default(),
+            max_age: Duration::from_hours(30 * 24),
+        }
+    }
 }
 
 /// One provider (`[[session.providers]]`).

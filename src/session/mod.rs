@@ -26,6 +26,7 @@ mod vectors;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderMap;
 
@@ -56,6 +57,10 @@ pub struct Session {
     pub expires_at: serde_json::Number,
     /// The tier claim as the session holds it, whatever its type; null when absent.
     pub tier: serde_json::Value,
+    /// The session's own stable claim, as it stands.
+    pub claim: Option<Arc<str>>,
+    /// When the session says it was issued, in Unix seconds.
+    pub issued_at: Option<f64>,
 }
 
 /// Opens sessions; immutable, all keys derived once.
@@ -217,6 +222,8 @@ impl Provider {
             cookie: cookie(),
             expires_at: claims.expires_at,
             tier: claims.tier,
+            claim: claims.session.as_deref().map(Arc::from),
+            issued_at: claims.issued_at,
         })
     }
 }

@@ -30,6 +30,7 @@ fn authenticator() -> SessionAuthenticator {
             mix_client: true,
             ..SessionIdConfig::default()
         },
+        ..SessionConfig::default()
     })
 }
 

@@ -68,7 +68,7 @@ impl Vector {
                     session: sid_claim,
                 },
             }],
-            session_id: SessionIdConfig::default(),
+            ..SessionConfig::default()
         })
     }
 

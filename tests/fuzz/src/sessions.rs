@@ -40,7 +40,7 @@ static AUTHENTICATOR: LazyLock<SessionAuthenticator> = LazyLock::new(|| {
     };
     SessionAuthenticator::new(&SessionConfig {
         providers: ProviderKind::ALL.map(provider).into(),
-        session_id: SessionIdConfig::default(),
+        ..SessionConfig::default()
     })
 });
 
