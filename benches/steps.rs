@@ -16,12 +16,13 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use behest_gateway::clock::{Clock, unix_time};
+use behest_gateway::clock::{Clock, Now, unix_time};
 use behest_gateway::config::{Config, Sources};
 use behest_gateway::emulator::SigningKey;
 use behest_gateway::forward::headers::HeaderPolicy;
+use behest_gateway::generation::built_in_outbound;
 use behest_gateway::generation::{Generation, Process};
-use behest_gateway::session::SessionAuthenticator;
+use behest_gateway::session::{Front, SessionAuthenticator, Visit};
 use behest_gateway::token::Signer;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -81,6 +82,14 @@ fn headers(cookie: &str, sealer: &sealer::Sealer) -> HeaderMap {
     headers
 }
 
+fn visit(headers: &HeaderMap, now: Now) -> Visit<'_> {
+    Visit {
+        headers,
+        front: Front::default(),
+        now,
+    }
+}
+
 fn steps(criterion: &mut Criterion) {
     let config = config();
     let clock = Clock::system();
@@ -91,7 +100,14 @@ fn steps(criterion: &mut Criterion) {
     else {
         return;
     };
-    let sessions = SessionAuthenticator::new(&config.session);
+    let Ok(sessions) = built_in_outbound()
+        .map_err(|error| error.to_string())
+        .and_then(|outbound| {
+            SessionAuthenticator::new(&config.session, &outbound).map_err(|error| error.to_string())
+        })
+    else {
+        panic!("the sessions cannot be built");
+    };
     let v5 = "authjs.session-token";
     let v5_headers = headers(v5, &sealer::Sealer::v5(SECRET, v5));
     let v4_headers = headers("next-auth.session-token", &sealer::Sealer::v4(SECRET));
@@ -100,15 +116,15 @@ fn steps(criterion: &mut Criterion) {
         ("session/nextauth-v4", &v4_headers),
     ] {
         criterion.bench_function(name, |bench| {
-            bench.iter(|| runtime.block_on(sessions.authenticate(black_box(headers), now)));
+            bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(headers), now))));
         });
     }
     criterion.bench_function("session/none", |bench| {
         let none = HeaderMap::new();
-        bench.iter(|| runtime.block_on(sessions.authenticate(black_box(&none), now)));
+        bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(&none), now))));
     });
 
-    let Ok(session) = runtime.block_on(sessions.authenticate(&v5_headers, now)) else {
+    let Ok(session) = runtime.block_on(sessions.authenticate(&visit(&v5_headers, now))) else {
         panic!("the cookie does not open");
     };
     let process = Process::new(clock).and_then(|process| {

@@ -6,6 +6,7 @@
 
 mod connect;
 mod lease;
+mod outbound;
 mod send_body;
 mod watched;
 
@@ -25,6 +26,7 @@ use connect::Io;
 pub use connect::{ConnectError, Connector, OriginError};
 use lease::{Connection, Lease, Pools};
 pub use lease::{ResponseBody, enter_worker};
+pub use outbound::Outbound;
 use send_body::Progress;
 pub use send_body::{SendBody, SendBodyError};
 use watched::{NoHead, Watch};
@@ -53,13 +55,13 @@ pub struct ClientConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No connection.
-    #[error("cannot connect to upstream.base_url (BEHEST_BASE_URL)")]
+    #[error("cannot connect")]
     Connect(#[from] ConnectError),
     /// No connection in time.
-    #[error("no connection within {} (upstream.connect_timeout)", humantime::format_duration(*.0))]
+    #[error("no connection within {}", humantime::format_duration(*.0))]
     ConnectTimeout(Duration),
     /// No answer's head in time.
-    #[error("no answer within {} (upstream.first_byte_timeout)", humantime::format_duration(*.0))]
+    #[error("no answer within {}", humantime::format_duration(*.0))]
     FirstByteTimeout(Duration),
     /// The connection ended before an answer.
     #[error("the connection ended before an answer")]

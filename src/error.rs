@@ -4,6 +4,7 @@
 //! here; `Display` and the chain of sources go to the log only. One code word serves the body, the
 //! `x-gateway-error` header, the metrics and the log.
 
+mod body;
 mod code;
 mod reason;
 
@@ -12,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use serde::Serialize;
 
 use crate::admission::AdmissionError;
 use crate::admission::limits::LimitError;
@@ -22,6 +22,8 @@ use crate::forward::ForwardError;
 use crate::revocation::Revoked;
 use crate::session::SessionError;
 use crate::token::TokenError;
+use body::error_json;
+pub use body::event_json;
 pub use code::Code;
 pub use reason::Reason;
 
@@ -157,21 +159,34 @@ fn limit(error: LimitError) -> Verdict {
 }
 
 fn session(error: &SessionError) -> Verdict {
-    let (code, message) = match error {
-        SessionError::Missing { .. } => (
+    let unauthorized =
+        |code, message| verdict(StatusCode::UNAUTHORIZED, code, message, Retry::Never);
+    match error {
+        SessionError::Missing { .. } => unauthorized(
             Code::SessionMissing,
             "No session cookie came with the request: sign in to the app first. (With fetch, send credentials; the cookie must be set for this host.)",
         ),
-        SessionError::Expired { .. } => (
+        SessionError::Expired { .. } => unauthorized(
             Code::SessionExpired,
             "The session has expired: sign in to the app again.",
         ),
-        SessionError::Invalid { .. } => (
+        SessionError::Invalid { .. } | SessionError::NeedsLookup { .. } => unauthorized(
             Code::SessionInvalid,
-            "The session cookie is not valid here: sign in to the app again. If that does not help, run `behest-gateway inspect` on the cookie.",
+            "The session is not valid here: sign in to the app again. If that does not help, run `behest-gateway inspect` on the cookie.",
         ),
-    };
-    verdict(StatusCode::UNAUTHORIZED, code, message, Retry::Never)
+        SessionError::NotAllowed { .. } => verdict(
+            StatusCode::FORBIDDEN,
+            Code::SessionNotAllowed,
+            "This account may not use the API: the session lacks a claim that is required here.",
+            Retry::Never,
+        ),
+        SessionError::Unavailable { .. } => verdict(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Code::SessionUnavailable,
+            "The session cannot be checked at the moment. You are still signed in.",
+            Retry::After(Duration::from_secs(1)),
+        ),
+    }
 }
 
 fn token(error: &TokenError) -> Verdict {
@@ -320,55 +335,6 @@ const fn overloaded() -> Verdict {
         "The gateway has too much under way.",
         Retry::After(Duration::from_secs(1)),
     )
-}
-
-/// The error body, in a shape that OpenAI's SDKs and Behest's clients both read.
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    error: ErrorDetail<'a>,
-}
-
-#[derive(Serialize)]
-struct ErrorDetail<'a> {
-    message: &'a str,
-    r#type: &'a str,
-    param: Option<&'a str>,
-    code: &'a str,
-    request_id: &'a str,
-}
-
-/// The JSON of the error that breaks a stream.
-#[must_use]
-pub fn event_json(code: Code, message: &str, request_id: &str) -> Vec<u8> {
-    let status = if code == Code::SessionRevoked {
-        StatusCode::UNAUTHORIZED
-    } else {
-        StatusCode::BAD_GATEWAY
-    };
-    error_json(status, code, message, request_id)
-}
-
-fn error_json(status: StatusCode, code: Code, message: &str, request_id: &str) -> Vec<u8> {
-    let error = ErrorDetail {
-        message,
-        r#type: error_type(status),
-        param: None,
-        code: code.label(),
-        request_id,
-    };
-    serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()
-}
-
-/// The word that OpenAI's API has for a status.
-fn error_type(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 | 405 => "not_found_error",
-        429 => "rate_limit_error",
-        400..=499 => "invalid_request_error",
-        _ => "server_error",
-    }
 }
 
 /// The response to a failed request.

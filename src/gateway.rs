@@ -21,7 +21,7 @@ use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
 use crate::identity::Identity;
 use crate::revocation::{Holder, Revocations, Watch};
-use crate::session::SessionAuthenticator;
+use crate::session::{Front, SessionAuthenticator, Visit};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
 use crate::token::{AccessToken, Bearers, Confidential, TokenCache};
@@ -168,7 +168,12 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<(Identity, Watch), GatewayError> {
         let metrics = self.access_log.metrics();
-        let session = self.sessions.authenticate(admitted.headers(), now).await;
+        let visit = Visit {
+            headers: admitted.headers(),
+            front: self.front(admitted),
+            now,
+        };
+        let session = self.sessions.authenticate(&visit).await;
         let session = session.inspect_err(|error| {
             record.provider = error.provider();
             metrics.session(error.provider(), error.code());
@@ -185,6 +190,15 @@ impl Gateway {
         let outcome = watched.as_ref().map_or(Code::SessionRevoked, |_| Code::Ok);
         metrics.session(session.provider, outcome.label());
         Ok((session.identity, watched?))
+    }
+
+    /// How the browser reaches the app.
+    fn front<'r>(&self, admitted: &'r Admitted) -> Front<'r> {
+        let host = admitted.headers().get(http::header::HOST);
+        Front {
+            is_https: false,
+            host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
+        }
     }
 
     fn pass_on(

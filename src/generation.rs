@@ -16,7 +16,7 @@ use crate::admission::cross_origin::CrossOrigin;
 use crate::admission::limits::{InFlight, Limits};
 use crate::admission::routes::RouteTable;
 use crate::admission::trusted_proxies::TrustedProxies;
-use crate::client::{Client, ClientConfig, Connector, OriginError};
+use crate::client::{Client, ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
 use crate::config::{Config, UpstreamConfig};
 use crate::error::{Code, Reason};
@@ -27,7 +27,7 @@ use crate::forward::upstream::Upstream;
 use crate::gateway::Gateway;
 use crate::revocation::Revocations;
 use crate::secret::Secret;
-use crate::session::{ProviderKind, SessionAuthenticator};
+use crate::session::{ProviderKind, SessionAuthenticator, SessionBuildError};
 use crate::telemetry::access_log::{AccessLog, Lines, StrangerLines, UNMATCHED};
 use crate::telemetry::logging::LineQueue;
 use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
@@ -114,6 +114,9 @@ pub enum BuildError {
     /// The Behest key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// What sessions are checked with.
+    #[error(transparent)]
+    Session(#[from] SessionBuildError),
     /// The metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] MetricsError),
@@ -140,7 +143,8 @@ impl Generation {
         process: &Process,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let client = client(&config.upstream, config.server.workers)?;
+        let outbound = outbound(&config.upstream)?;
+        let client = client(&config.upstream, &outbound, config.server.workers)?;
         // A pool of its own: whatever goes wrong with a connection, a mint's answer cannot be read as
         // the answer to a page's request.
         let tokens = tokens(&config, client.with_own_pools(), process)?;
@@ -151,6 +155,7 @@ impl Generation {
             tokens.adopt(&previous.gateway.tokens);
         }
         let upstream = Upstream::new(client);
+        let sessions = SessionAuthenticator::new(&config.session, &outbound)?;
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
@@ -163,7 +168,7 @@ impl Generation {
                 Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
             trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
-            sessions: SessionAuthenticator::new(&config.session),
+            sessions,
             tokens,
             confidential: Confidential::new(&config.mint),
             rewrite: Rewrite {
@@ -203,7 +208,8 @@ fn tokens(config: &Config, client: Client, process: &Process) -> Result<Arc<Toke
     ))
 }
 
-fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildError> {
+/// How everything outside is called.
+fn outbound(upstream: &UpstreamConfig) -> Result<Outbound, BuildError> {
     let mut roots = Vec::new();
     for file in [&upstream.ca_file, &upstream.ssl_cert_file]
         .into_iter()
@@ -222,19 +228,38 @@ fn client(upstream: &UpstreamConfig, workers: usize) -> Result<Client, BuildErro
     if let Some(except) = &upstream.no_proxy {
         proxies = proxies.no(except.clone());
     }
+    Ok(Outbound::new(tls, proxies.build()))
+}
+
+/// How everything outside is called where nothing is configured: with the built-in roots, and
+/// directly.
+///
+/// # Errors
+/// The TLS library refuses the built-in roots, which it does not.
+pub fn built_in_outbound() -> Result<Outbound, BuildError> {
+    let tls = tls::client_config(&[]).map_err(|source| BuildError::Tls {
+        key: "built-in roots",
+        source,
+    })?;
+    Ok(Outbound::new(tls, Matcher::builder().build()))
+}
+
+/// How Behest is called.
+fn client(
+    upstream: &UpstreamConfig,
+    outbound: &Outbound,
+    workers: usize,
+) -> Result<Client, OriginError> {
     let origin =
         Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
-    let connector = Connector::new(&origin, &tls, &proxies.build())?;
-    Ok(Client::new(
-        connector,
-        ClientConfig {
-            connect_timeout: upstream.connect_timeout,
-            first_byte_timeout: upstream.first_byte_timeout,
-            pool_idle_timeout: upstream.pool_idle_timeout,
-            pool_max_age: upstream.pool_max_age,
-            workers,
-        },
-    ))
+    let config = ClientConfig {
+        connect_timeout: upstream.connect_timeout,
+        first_byte_timeout: upstream.first_byte_timeout,
+        pool_idle_timeout: upstream.pool_idle_timeout,
+        pool_max_age: upstream.pool_max_age,
+        workers,
+    };
+    outbound.client(&origin, config)
 }
 
 fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::Now;
 use crate::identity::SessionId;
-use crate::session::{Session, SessionAuthenticator, SessionError, cookie_names};
+use crate::session::{Front, Session, SessionAuthenticator, SessionError, Visit, cookie_names};
 
 /// How many names of cookies are listed.
 const MAX_NAMES: usize = 10;
@@ -39,12 +39,21 @@ pub async fn inspect(
             "a Cookie header cannot hold control characters: paste it as the browser sends it";
         return (refusal("request_invalid", reason), false);
     };
-    match authenticator.authenticate(&headers, now).await {
+    let visit = Visit {
+        headers: &headers,
+        front: Front::default(),
+        now,
+    };
+    match authenticator.authenticate(&visit).await {
         Ok(session) => (describe(authenticator, &session), true),
         Err(error) => {
             let reason = match &error {
                 SessionError::Missing { .. } => explain_missing(authenticator, &headers),
-                SessionError::Expired { .. } | SessionError::Invalid { .. } => error.to_string(),
+                SessionError::Expired { .. }
+                | SessionError::Invalid { .. }
+                | SessionError::NotAllowed { .. }
+                | SessionError::NeedsLookup { .. }
+                | SessionError::Unavailable { .. } => error.to_string(),
             };
             (refusal(error.code(), &reason), false)
         }
@@ -77,7 +86,7 @@ fn describe(authenticator: &SessionAuthenticator, session: &Session) -> Value {
     let mut set = |key: &str, value: Value| object.insert(key.to_owned(), value);
     set("ok", true.into());
     set("provider", session.provider.into());
-    set("cookie", session.cookie.as_str().into());
+    set("cookie", session.carrier.as_str().into());
     set("user_id", identity.user.as_str().into());
     set("tier", session.tier.clone());
     let session_id = identity.session_id.as_ref();
@@ -173,31 +182,34 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::generation::built_in_outbound;
     use crate::secret::Secret;
     use crate::session::sealer::Sealer;
     use crate::session::{
-        ClaimPaths, CookieName, ProviderConfig, ProviderKind, SessionConfig, SessionIdConfig,
-        SessionIdSource,
+        CookieName, Dialect, FormatConfig, ProviderConfig, ProviderKind, SessionConfig,
+        SessionIdConfig, SessionIdSource,
     };
 
     const SECRET: &str = "a secret of the app for these tests";
     const NAME: &str = "authjs.session-token";
 
     async fn look_at(text: &str, source: SessionIdSource) -> (Value, bool) {
-        let provider = ProviderConfig {
-            kind: ProviderKind::AuthjsV5,
-            cookie_names: vec![CookieName::parse(NAME).unwrap()],
+        let format = FormatConfig::Sealed {
+            dialect: Dialect::AuthjsV5,
             secrets: vec![Secret::new(SECRET)],
-            claims: ClaimPaths::default(),
         };
-        let authenticator = SessionAuthenticator::new(&SessionConfig {
+        let mut provider = ProviderConfig::new(ProviderKind::AuthjsV5, format);
+        provider.cookie_names = vec![CookieName::parse(NAME).unwrap()];
+        let config = SessionConfig {
             providers: vec![provider],
             session_id: SessionIdConfig {
                 source,
                 ..SessionIdConfig::default()
             },
             ..SessionConfig::default()
-        });
+        };
+        let outbound = built_in_outbound().unwrap();
+        let authenticator = SessionAuthenticator::new(&config, &outbound).unwrap();
         let now = Now {
             unix: Duration::from_secs(1_795_430_000),
             elapsed: Duration::ZERO,

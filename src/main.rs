@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use behest_gateway::clock::{self, Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
-use behest_gateway::generation::{Generation, Process};
+use behest_gateway::generation::{Generation, Process, built_in_outbound};
 use behest_gateway::inspect::inspect;
 use behest_gateway::secret;
 use behest_gateway::server::{Server, StartError};
@@ -289,7 +289,9 @@ fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<E
             elapsed: Duration::ZERO,
         },
     );
-    let authenticator = SessionAuthenticator::new(&loaded.session);
+    let outbound = built_in_outbound().map_err(|error| Failure::runtime(&error))?;
+    let authenticator = SessionAuthenticator::new(&loaded.session, &outbound)
+        .map_err(|error| Failure::runtime(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

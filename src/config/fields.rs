@@ -234,6 +234,13 @@ impl Fields {
         value
     }
 
+    /// Forgets what is left of the table that is being read.
+    pub(super) fn skip_entry(&mut self) {
+        if let Some((_, table)) = &mut self.entry {
+            table.clear();
+        }
+    }
+
     /// The path of `key` with the place in its list.
     pub(super) fn label(&self, key: &Key) -> String {
         match &self.entry {

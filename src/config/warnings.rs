@@ -217,7 +217,7 @@ fn short_secrets(config: &Config, warnings: &mut Vec<String>) {
 fn repeated_secrets(config: &Config, warnings: &mut Vec<String>) {
     let mut all = vec![("mint.key (BEHEST_KEY)", &config.mint.key)];
     let providers = config.session.providers.iter();
-    let sessions = providers.flat_map(|provider| &provider.secrets);
+    let sessions = providers.flat_map(|provider| provider.format.secrets());
     all.extend(sessions.map(|secret| ("session.secrets (AUTH_SECRET)", secret)));
     all.extend(secrets(config));
     let mut told = Vec::new();

@@ -29,6 +29,10 @@ labels! {
         SessionInvalid = "session_invalid",
         /// 401: an operator has ended the session; also an answer that was cut for it.
         SessionRevoked = "session_revoked",
+        /// 403: the session lacks a claim that is required.
+        SessionNotAllowed = "session_not_allowed",
+        /// 503: whoever must say whose session it is does not answer.
+        SessionUnavailable = "session_unavailable",
         /// 403: another site's page.
         CrossOriginRefused = "cross_origin_refused",
         /// 404: no such path.

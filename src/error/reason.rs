@@ -8,7 +8,7 @@ use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
-use crate::session::{InvalidReason, SessionError};
+use crate::session::{Asked, InvalidReason, SessionError};
 use crate::telemetry::labels::labels;
 use crate::token::{Outage, TokenError};
 
@@ -67,6 +67,12 @@ labels! {
         User = "user",
         /// An operator has ended the session.
         Revoked = "revoked",
+        /// Two sessions in one request.
+        Ambiguous = "ambiguous",
+        /// The issuer's keys cannot be had.
+        Issuer = "issuer",
+        /// The app's session URL does not answer.
+        App = "app",
         /// Behest refuses this user (400, 422).
         MintUser = "mint_user",
         /// Behest refuses the key (401, 403).
@@ -166,13 +172,21 @@ fn session(error: &SessionError) -> Reason {
         SessionError::Missing { .. } => Reason::NoCookie,
         SessionError::Expired { .. } => Reason::Expired,
         SessionError::Invalid { reason, .. } => invalid(*reason),
+        SessionError::NeedsLookup { .. } => Reason::User,
+        SessionError::NotAllowed { .. } => Reason::Claims,
+        SessionError::Unavailable { asked, .. } => match asked {
+            Asked::Issuer => Reason::Issuer,
+            Asked::App => Reason::App,
+        },
     }
 }
 
 fn invalid(reason: InvalidReason) -> Reason {
     match reason {
         InvalidReason::NoMatchingSecret | InvalidReason::NoSecretOpens => Reason::NoSecret,
-        InvalidReason::Tampered | InvalidReason::BaseAndChunks => Reason::Altered,
+        InvalidReason::Tampered | InvalidReason::BaseAndChunks | InvalidReason::ChunkMissing => {
+            Reason::Altered
+        }
         InvalidReason::TooLarge | InvalidReason::TooManyChunks => Reason::TooLarge,
         InvalidReason::Malformed
         | InvalidReason::EncryptedKey
@@ -181,9 +195,11 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::Compressed
         | InvalidReason::Critical
         | InvalidReason::Payload => Reason::Format,
-        InvalidReason::NoExpiry | InvalidReason::TimeNotNumber(_) | InvalidReason::NotYetValid => {
-            Reason::Claims
-        }
+        InvalidReason::NoExpiry
+        | InvalidReason::TimeNotNumber(_)
+        | InvalidReason::NotYetValid
+        | InvalidReason::IssuedInFuture => Reason::Claims,
+        InvalidReason::BearerAndCookie | InvalidReason::RepeatedBearer => Reason::Ambiguous,
         InvalidReason::NoUser | InvalidReason::UserType | InvalidReason::User(_) => Reason::User,
     }
 }

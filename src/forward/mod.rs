@@ -18,7 +18,7 @@ use crate::client::ClientError;
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
     /// The call itself failed.
-    #[error(transparent)]
+    #[error("no answer from Behest (upstream.base_url, BEHEST_BASE_URL)")]
     Client(#[from] ClientError),
     /// An answer that must not be passed on.
     #[error("unusable answer: {0}")]

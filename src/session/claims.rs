@@ -8,50 +8,64 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
-use super::error::InvalidReason;
-use super::{ClaimPaths, json};
+use super::config::Requirement;
+use super::error::{InvalidReason, Refusal};
+use super::{ClaimRules, json, moment};
 use crate::clock::Now;
-use crate::identity::{Tier, UserId};
-
-/// How far the app's clock may be from ours, in seconds: `clockTolerance` of both libraries.
-const TOLERANCE: f64 = 15.0;
+use crate::identity::{Tier, UserId, UserIdError};
 
 /// The longest tier that is passed on, in bytes.
 const MAX_TIER: usize = 255;
 
+/// How a session's end is known.
+pub(super) enum Expiry {
+    /// By its claims `exp`, `nbf` and `iat`.
+    Claims(Tolerance),
+    /// The format says it, and it was judged; `None`: it has no end of its own.
+    Judged(Option<Number>),
+}
+
+/// How a session's times are judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Tolerance {
+    /// How far the clocks may be apart, in seconds.
+    pub(super) seconds: f64,
+    /// Whether a session from the future is refused.
+    pub(super) refuses_future: bool,
+}
+
+impl Tolerance {
+    /// `clockTolerance` of Auth.js, NextAuth, Auth0 and Better Auth.
+    pub(super) const OF_SEALED: Self = Self {
+        seconds: 15.0,
+        refuses_future: false,
+    };
+}
+
 /// What the gateway takes from a session.
 pub(super) struct Claims<'t> {
-    /// The `exp` claim as it stands.
-    pub(super) expires_at: Number,
+    /// When the session ends, as it stands; `None` if it does not say.
+    pub(super) expires_at: Option<Number>,
+    /// When it began, in Unix seconds, where it says so.
+    pub(super) issued_at: Option<f64>,
     /// Whose session it is.
     pub(super) user: UserId,
     /// The tier claim, whatever its type; null when absent.
     pub(super) tier: Value,
     /// The claim that is stable for one browser session.
     pub(super) session: Option<Cow<'t, str>>,
-    /// The `iat` claim, in seconds.
-    pub(super) issued_at: Option<f64>,
-}
-
-/// Why a genuine session is of no use.
-#[derive(Debug, PartialEq)]
-pub(super) enum Refusal {
-    /// It has ended.
-    Expired,
-    /// Something in it is not as it must be.
-    Invalid(InvalidReason),
-}
-
-impl From<InvalidReason> for Refusal {
-    fn from(reason: InvalidReason) -> Self {
-        Self::Invalid(reason)
-    }
 }
 
 impl<'t> Claims<'t> {
     /// Reads `payload`, whose authenticity was checked before, as of `now`.
-    pub(super) fn read(payload: &'t [u8], paths: &ClaimPaths, now: Now) -> Result<Self, Refusal> {
+    pub(super) fn read(
+        payload: &'t [u8],
+        rules: &ClaimRules,
+        expiry: Expiry,
+        now: Now,
+    ) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(payload).map_err(|_| InvalidReason::Payload)?;
+        let paths = &rules.paths;
         let keys = [
             "exp",
             "nbf",
@@ -59,20 +73,44 @@ impl<'t> Claims<'t> {
             first(&paths.user),
             first(&paths.tier),
             first(&paths.session),
+            first(&paths.issued),
         ];
-        let [exp, nbf, iat, user, tier, session] =
+        let [exp, nbf, iat, user, tier, session, issued] =
             json::members(text, keys).ok_or(InvalidReason::Payload)?;
-        let expires_at = check_times(exp, nbf, iat, now)?;
+        let expires_at = match expiry {
+            Expiry::Claims(tolerance) => Some(check_times(exp, nbf, iat, tolerance, now)?),
+            Expiry::Judged(expires_at) => expires_at,
+        };
+        let user = user_id(follow(user, &paths.user), &rules.user_prefix)?;
+        for requirement in &rules.required {
+            require(text, requirement)?;
+        }
         Ok(Self {
             expires_at,
-            user: user_id(follow(user, &paths.user))?,
+            issued_at: follow(issued, &paths.issued).and_then(moment::seconds),
+            user,
             tier: follow(tier, &paths.tier)
                 .and_then(|raw| serde_json::from_str(raw.get()).ok())
                 .unwrap_or(Value::Null),
             session: follow(session, &paths.session).and_then(session_name),
-            issued_at: iat.and_then(|iat| Some(time(iat, "iat").ok()?.1)),
         })
     }
+}
+
+/// Refuses a session without a claim that it must have.
+fn require(payload: &str, requirement: &Requirement) -> Result<(), Refusal> {
+    let found: Option<Value> = json::at_path(payload, &requirement.claim)
+        .and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let is_met = found.is_some_and(|found| match &found {
+        Value::Array(items) => items.iter().any(|item| requirement.one_of.contains(item)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+            requirement.one_of.contains(&found)
+        }
+    });
+    if is_met {
+        return Ok(());
+    }
+    Err(Refusal::NotAllowed(requirement.claim.join(".")))
 }
 
 /// The tier as it enters a token: a number or a text; anything else is none.
@@ -103,21 +141,25 @@ fn check_times(
     exp: Option<&RawValue>,
     nbf: Option<&RawValue>,
     iat: Option<&RawValue>,
+    tolerance: Tolerance,
     now: Now,
 ) -> Result<Number, Refusal> {
+    let seconds = tolerance.seconds;
     let now = now.unix.as_secs_f64().floor();
     if let Some(iat) = iat {
-        // One in the future is none of our concern, as it is none of the library's.
-        time(iat, "iat")?;
+        let (_, issued) = time(iat, "iat")?;
+        if tolerance.refuses_future && issued > now + seconds {
+            return Err(InvalidReason::IssuedInFuture.into());
+        }
     }
     if let Some(nbf) = nbf {
         let (_, not_before) = time(nbf, "nbf")?;
-        if not_before > now + TOLERANCE {
+        if not_before > now + seconds {
             return Err(InvalidReason::NotYetValid.into());
         }
     }
     let (number, expiry) = time(exp.ok_or(InvalidReason::NoExpiry)?, "exp")?;
-    if expiry <= now - TOLERANCE {
+    if expiry <= now - seconds {
         return Err(Refusal::Expired);
     }
     Ok(number)
@@ -132,12 +174,18 @@ fn time(raw: &RawValue, claim: &'static str) -> Result<(Number, f64), InvalidRea
 }
 
 /// The user id: text, or an integer as its decimal text (Rails and Django ids).
-fn user_id(raw: Option<&RawValue>) -> Result<UserId, InvalidReason> {
+fn user_id(raw: Option<&RawValue>, prefix: &str) -> Result<UserId, InvalidReason> {
     let raw = raw
         .filter(|raw| raw.get() != "null")
         .ok_or(InvalidReason::NoUser)?;
     let text = text_or_integer(raw).ok_or(InvalidReason::UserType)?;
-    UserId::parse(&text).map_err(InvalidReason::User)
+    if prefix.is_empty() {
+        return UserId::parse(&text).map_err(InvalidReason::User);
+    }
+    if text.trim().is_empty() {
+        return Err(InvalidReason::User(UserIdError::Empty));
+    }
+    UserId::parse(&format!("{prefix}{text}")).map_err(InvalidReason::User)
 }
 
 /// The stable claim where it is text or an integer; an empty one names nothing.
@@ -150,152 +198,4 @@ fn text_or_integer(raw: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use serde_json::json;
-
-    use super::*;
-    use crate::identity::UserIdError;
-
-    const NOW: u64 = 1_795_430_000;
-
-    fn read(payload: &str) -> Result<Claims<'_>, Refusal> {
-        let now = Now {
-            unix: Duration::from_millis(NOW * 1000 + 999),
-            elapsed: Duration::ZERO,
-        };
-        Claims::read(payload.as_bytes(), &ClaimPaths::default(), now)
-    }
-
-    #[track_caller]
-    fn assert_refused(payload: &str, reason: InvalidReason) {
-        let refusal = read(payload).err();
-        assert_eq!(refusal, Some(Refusal::Invalid(reason)), "{payload}");
-    }
-
-    #[track_caller]
-    fn assert_user(user: &str, expected: Result<&str, InvalidReason>) {
-        let payload = format!(r#"{{"sub":{user},"exp":4102444800}}"#);
-        let found = read(&payload).map(|claims| claims.user.as_str().to_owned());
-        assert_eq!(
-            found,
-            expected.map(str::to_owned).map_err(Refusal::Invalid),
-            "{user}"
-        );
-    }
-
-    #[test]
-    fn a_session_ends_15_seconds_after_exp() {
-        for (ago, alive) in [
-            ("-14", true),
-            ("-14.5", true),
-            ("-15", false),
-            ("-16", false),
-        ] {
-            let exp = 1_795_430_000.0 + ago.parse::<f64>().unwrap();
-            let payload = format!(r#"{{"sub":"u","exp":{exp}}}"#);
-            assert_eq!(read(&payload).is_ok(), alive, "{ago}");
-            if !alive {
-                assert_eq!(read(&payload).err(), Some(Refusal::Expired));
-            }
-        }
-    }
-
-    #[test]
-    fn times_must_be_numbers_and_exp_is_required() {
-        assert_refused(r#"{"sub":"u"}"#, InvalidReason::NoExpiry);
-        for bad in ["\"4102444800\"", "null", "true", "[1]", "{}", "1e999"] {
-            for claim in ["exp", "nbf", "iat"] {
-                let payload = format!(r#"{{"sub":"u","exp":4102444800,"{claim}":{bad}}}"#);
-                assert_refused(&payload, InvalidReason::TimeNotNumber(claim));
-            }
-        }
-    }
-
-    #[test]
-    fn nbf_may_be_15_seconds_ahead_and_iat_as_far_as_it_likes() {
-        let payload = |nbf: u64| format!(r#"{{"sub":"u","iat":5e9,"exp":6e9,"nbf":{nbf}}}"#);
-        assert!(read(&payload(NOW + 15)).is_ok());
-        assert_refused(&payload(NOW + 16), InvalidReason::NotYetValid);
-    }
-
-    #[test]
-    fn user_ids_are_text_or_exact_integers() {
-        assert_user(r#""usr_1""#, Ok("usr_1"));
-        assert_user(r#""\u30e6""#, Ok("ユ"));
-        assert_user("42", Ok("42"));
-        assert_user("-9007199254740991", Ok("-9007199254740991"));
-        assert_user("null", Err(InvalidReason::NoUser));
-        for odd in [
-            "9007199254740992",
-            "4.5",
-            "true",
-            "[\"u\"]",
-            "{}",
-            "\"\\ud800\"",
-        ] {
-            assert_user(odd, Err(InvalidReason::UserType));
-        }
-        assert_user(r#""""#, Err(InvalidReason::User(UserIdError::Empty)));
-        let control = InvalidReason::User(UserIdError::ControlCharacter);
-        assert_user(r#""a\nb""#, Err(control));
-        assert_user(r#""a\u0000""#, Err(control));
-        assert_user(
-            r#""admin""#,
-            Err(InvalidReason::User(UserIdError::Reserved)),
-        );
-        assert_refused(r#"{"exp":4102444800}"#, InvalidReason::NoUser);
-    }
-
-    #[test]
-    fn only_a_json_object_in_utf8_is_a_session() {
-        for text in ["", "null", "[]", "\"a\"", "1", "{", "{}x"] {
-            assert_refused(text, InvalidReason::Payload);
-        }
-        let now = Now {
-            unix: Duration::ZERO,
-            elapsed: Duration::ZERO,
-        };
-        let found = Claims::read(b"{\"sub\":\"\xff\"}", &ClaimPaths::default(), now);
-        assert_eq!(found.err(), Some(Refusal::Invalid(InvalidReason::Payload)));
-    }
-
-    #[test]
-    fn a_tier_enters_a_token_as_a_number_or_a_text() {
-        assert_eq!(tier(&json!(2)), Some(Tier::Number(2.into())));
-        assert_eq!(tier(&json!("プロ")), Some(Tier::Text("プロ".into())));
-        for other in [
-            json!(null),
-            json!(true),
-            json!([1]),
-            json!({"a": 1}),
-            json!(""),
-        ] {
-            assert_eq!(tier(&other), None, "{other}");
-        }
-        assert_eq!(tier(&json!("a\tb")), None);
-        assert_eq!(tier(&json!("t".repeat(256))), None);
-    }
-
-    #[test]
-    fn the_session_keeps_its_tier_and_its_exp_as_they_stand() {
-        let claims = read(r#"{"sub":"u","exp":4102444800,"tier":{"plan":[1]}}"#).unwrap();
-        assert_eq!(claims.tier, json!({"plan": [1]}));
-        assert_eq!(claims.expires_at, 4_102_444_800_u64.into());
-        assert_eq!(read(r#"{"sub":"u","exp":6e9}"#).unwrap().tier, Value::Null);
-    }
-
-    #[test]
-    fn the_stable_claim_is_text_or_an_integer() {
-        let session = |sid: &str| {
-            let payload = format!(r#"{{"sub":"u","exp":4102444800,"sid":{sid}}}"#);
-            read(&payload).unwrap().session.map(Cow::into_owned)
-        };
-        assert_eq!(session("\"abc\"").as_deref(), Some("abc"));
-        assert_eq!(session("7").as_deref(), Some("7"));
-        for absent in ["\"\"", "null", "true", "[1]", "1.5"] {
-            assert_eq!(session(absent), None, "{absent}");
-        }
-    }
-}
+mod tests;

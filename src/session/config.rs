@@ -1,9 +1,12 @@
 //! How sessions are recognised: the `[session]` and `[session_id]` sections as the rest of this
-//! module wants them, with the libraries' own defaults.
+//! module wants them.
 
 use std::time::Duration;
 
 use super::cookie::CookieName;
+use super::kind::ProviderKind;
+use super::lookup::LookupConfig;
+use super::signed::SignedConfig;
 use crate::secret::Secret;
 
 /// How sessions are recognised (`[session]`).
@@ -11,19 +14,18 @@ use crate::secret::Secret;
 pub struct SessionConfig {
     /// Tried in order: one whose cookie is absent passes to the next, one whose cookie is present decides.
     pub providers: Vec<ProviderConfig>,
+    /// The longest that the app's sessions last, and so how long a revocation is kept; default 30 d.
+    pub max_age: Duration,
     /// How `X-Session-Id` is made.
     pub session_id: SessionIdConfig,
-    /// The longest that the app lets a session live, and how long a revocation is therefore kept;
-    /// default 30 d.
-    pub max_age: Duration,
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
         Self {
             providers: Vec::new(),
-            session_id: SessionIdConfig::default(),
             max_age: Duration::from_hours(30 * 24),
+            session_id: SessionIdConfig::default(),
         }
     }
 }
@@ -31,56 +33,143 @@ impl Default for SessionConfig {
 /// One provider (`[[session.providers]]`).
 #[derive(Clone, Debug)]
 pub struct ProviderConfig {
-    /// The format.
+    /// The kind of session.
     pub kind: ProviderKind,
     /// Cookie names to look for, in order; the first that is present decides. Empty: the library's own.
     pub cookie_names: Vec<CookieName>,
-    /// The app's secrets, newest first.
-    pub secrets: Vec<Secret>,
-    /// Where the claims are.
-    pub claims: ClaimPaths,
+    /// What is taken from the session, and what it must say.
+    pub claims: ClaimRules,
+    /// How it is checked.
+    pub format: FormatConfig,
 }
 
-/// A session format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProviderKind {
-    /// Auth.js v5 (`@auth/core`, next-auth 5).
-    AuthjsV5,
-    /// NextAuth v4.
-    NextauthV4,
-}
-
-impl ProviderKind {
-    /// Every format.
-    pub const ALL: [Self; 2] = [Self::AuthjsV5, Self::NextauthV4];
-
-    /// The format with this [`label`](Self::label).
+impl ProviderConfig {
+    /// A provider of `kind` with the library's own cookie names and claims.
     #[must_use]
-    pub fn parse(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.label() == label)
+    pub fn new(kind: ProviderKind, format: FormatConfig) -> Self {
+        Self {
+            kind,
+            cookie_names: Vec::new(),
+            claims: ClaimRules::new(kind.default_claims()),
+            format,
+        }
     }
+}
 
-    /// Its name in configuration, metrics and logs.
+/// How a session is checked.
+#[derive(Clone, Debug)]
+pub enum FormatConfig {
+    /// An encrypted token (JWE).
+    Sealed {
+        /// Whose.
+        dialect: Dialect,
+        /// The app's secrets, newest first.
+        secrets: Vec<Secret>,
+    },
+    /// Better Auth's session cache.
+    BetterAuthCache {
+        /// The app's secrets, newest first; only the first signs (`BETTER_AUTH_SECRET`).
+        secrets: Vec<Secret>,
+        /// How the cache is written.
+        strategy: CacheStrategy,
+        /// The token cookie that each cache cookie is checked against, in the order of the cookie names.
+        token_cookie_names: Vec<CookieName>,
+    },
+    /// iron-session's seal.
+    IronSession {
+        /// Passwords by their ids, as the app has them.
+        passwords: Vec<(String, Secret)>,
+    },
+    /// A JWT.
+    Signed(SignedConfig),
+    /// The app is asked.
+    Lookup(LookupConfig),
+}
+
+impl FormatConfig {
+    /// Every secret in it.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::Sealed { secrets, .. } | Self::BetterAuthCache { secrets, .. } => {
+                secrets.iter().collect()
+            }
+            Self::IronSession { passwords } => {
+                passwords.iter().map(|(_, password)| password).collect()
+            }
+            Self::Signed(_) | Self::Lookup(_) => Vec::new(),
+        }
+    }
+}
+
+/// Whose encrypted token it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Auth.js v5.
+    AuthjsV5,
+    /// `NextAuth` v4.
+    NextauthV4,
+    /// `@auth0/nextjs-auth0` v4.
+    Auth0V4,
+}
+
+/// How Better Auth writes its session cache (`session.cookieCache.strategy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheStrategy {
+    /// JSON and its HMAC, in base64url: the library's default.
+    #[default]
+    Compact,
+    /// A JWT signed with the secret.
+    Jwt,
+    /// An encrypted token.
+    Jwe,
+}
+
+impl CacheStrategy {
+    /// Every strategy.
+    pub const ALL: [Self; 3] = [Self::Compact, Self::Jwt, Self::Jwe];
+
+    /// Its name in configuration, and in the app's.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
-            Self::AuthjsV5 => "authjs-v5",
-            Self::NextauthV4 => "nextauth-v4",
+            Self::Compact => "compact",
+            Self::Jwt => "jwt",
+            Self::Jwe => "jwe",
         }
     }
+}
 
-    /// The names that the library gives its session cookie: over https, then over http.
+/// What is taken from a session, and what it must say.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClaimRules {
+    /// Where the claims are.
+    pub paths: ClaimPaths,
+    /// Stands before every user id, so that two providers' users cannot be taken for each other;
+    /// default empty.
+    pub user_prefix: String,
+    /// A session that does not meet all of these is genuine, and not allowed.
+    pub required: Vec<Requirement>,
+}
+
+impl ClaimRules {
+    /// Claims at `paths`, and nothing required.
     #[must_use]
-    pub fn default_cookie_names(self) -> Vec<CookieName> {
-        let names = match self {
-            Self::AuthjsV5 => ["__Secure-authjs.session-token", "authjs.session-token"],
-            Self::NextauthV4 => [
-                "__Secure-next-auth.session-token",
-                "next-auth.session-token",
-            ],
-        };
-        names.map(CookieName::from_static).into()
+    pub fn new(paths: ClaimPaths) -> Self {
+        Self {
+            paths,
+            ..Self::default()
+        }
     }
+}
+
+/// A claim that a session must have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Requirement {
+    /// Its path.
+    pub claim: Vec<String>,
+    /// Its value is one of these; a list must hold one of them.
+    pub one_of: Vec<serde_json::Value>,
 }
 
 /// Paths of the claims, as arrays of keys, since claim names contain dots and slashes.
@@ -92,15 +181,13 @@ pub struct ClaimPaths {
     pub tier: Vec<String>,
     /// The claim that is stable for one browser session; default `["sid"]`.
     pub session: Vec<String>,
+    /// When the session began; default `["iat"]`.
+    pub issued: Vec<String>,
 }
 
 impl Default for ClaimPaths {
     fn default() -> Self {
-        Self {
-            user: vec!["sub".to_owned()],
-            tier: vec!["tier".to_owned()],
-            session: vec!["sid".to_owned()],
-        }
+        ProviderKind::Signed.default_claims()
     }
 }
 
@@ -154,23 +241,8 @@ mod tests {
 
     #[test]
     fn labels_parse_back() {
-        for kind in ProviderKind::ALL {
-            assert_eq!(ProviderKind::parse(kind.label()), Some(kind));
-        }
         for source in SessionIdSource::ALL {
             assert_eq!(SessionIdSource::parse(source.label()), Some(source));
-        }
-        assert_eq!(ProviderKind::parse("AUTHJS-V5"), None);
-    }
-
-    #[test]
-    fn default_names_are_cookie_names_and_the_secure_one_comes_first() {
-        for kind in ProviderKind::ALL {
-            let names = kind.default_cookie_names();
-            assert!(names[0].as_str().starts_with("__Secure-"));
-            for name in names {
-                assert_eq!(CookieName::parse(name.as_str()), Some(name));
-            }
         }
     }
 }

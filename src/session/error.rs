@@ -1,6 +1,9 @@
 //! Why there is no session: for the operator's log, the metrics and `inspect`, never for clients,
 //! who learn only the code.
 
+use std::fmt;
+use std::sync::Arc;
+
 use super::cookie::CookieName;
 use crate::identity::UserIdError;
 
@@ -15,34 +18,115 @@ pub enum SessionError {
         /// The names that came, as far as they are harmless.
         came: String,
     },
-    /// The cookie is genuine, and its session has ended.
-    #[error("the session in the cookie {cookie} ({provider}) has expired")]
+    /// It is genuine, and its session has ended.
+    #[error("the session in {carrier} ({provider}) has expired")]
     Expired {
         /// The provider's label.
         provider: &'static str,
-        /// The cookie's base name.
-        cookie: CookieName,
+        /// Where it stands.
+        carrier: Carrier,
     },
-    /// The cookie is no session of the app's, or one without a usable user.
-    #[error("the session in the cookie {cookie} ({provider}) is invalid: {reason}")]
+    /// It is no session of the app's, or one without a usable user.
+    #[error("the session in {carrier} ({provider}) is invalid: {reason}")]
     Invalid {
         /// The provider's label.
         provider: &'static str,
-        /// The cookie's base name.
-        cookie: CookieName,
+        /// Where it stands.
+        carrier: Carrier,
         /// The cause.
         reason: InvalidReason,
     },
+    /// It is genuine, and lacks what `session.providers[].required` demands.
+    #[error(
+        "the session in {carrier} ({provider}) is not allowed: its claim {claim} has none of the values in session.providers[].required"
+    )]
+    NotAllowed {
+        /// The provider's label.
+        provider: &'static str,
+        /// Where it stands.
+        carrier: Carrier,
+        /// The claim's path, as it is configured.
+        claim: String,
+    },
+    /// It is genuine, and does not say whose it is: only the app knows.
+    #[error(
+        "{carrier} ({provider}) is genuine, and names no user: set session.providers[].url, so that the app is asked"
+    )]
+    NeedsLookup {
+        /// The provider's label.
+        provider: &'static str,
+        /// Where it stands.
+        carrier: Carrier,
+    },
+    /// Whether it is genuine cannot be found out now.
+    #[error("the session in {carrier} ({provider}) cannot be checked: {asked}")]
+    Unavailable {
+        /// The provider's label.
+        provider: &'static str,
+        /// Where it stands.
+        carrier: Carrier,
+        /// Who was asked.
+        asked: Asked,
+        /// What came of it.
+        #[source]
+        cause: Cause,
+    },
+}
+
+/// What came of a question to somebody else; shared by all who waited for the answer.
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// Who must answer before a session is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Asked {
+    /// The issuer, for its keys.
+    #[error("the issuer's keys (session.providers[].jwks_url) cannot be had")]
+    Issuer,
+    /// The app.
+    #[error("the app's session URL (session.providers[].url) does not answer")]
+    App,
+}
+
+/// Where a session stands in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// The cookie of this (base) name.
+    Cookie(CookieName),
+    /// The `Authorization` header.
+    Authorization,
+}
+
+impl Carrier {
+    /// The cookie's name, or the header's.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Cookie(name) => name.as_str(),
+            Self::Authorization => "Authorization",
+        }
+    }
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cookie(name) => write!(f, "the cookie {name}"),
+            Self::Authorization => f.write_str("the Authorization header"),
+        }
+    }
 }
 
 impl SessionError {
-    /// The error's code word: `session_missing`, `session_expired` or `session_invalid`.
+    /// The error's code word: `session_missing`, `session_expired`, `session_invalid`,
+    /// `session_not_allowed` or `session_unavailable`.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "session_missing",
             Self::Expired { .. } => "session_expired",
-            Self::Invalid { .. } => "session_invalid",
+            Self::Invalid { .. } | Self::NeedsLookup { .. } => "session_invalid",
+            Self::NotAllowed { .. } => "session_not_allowed",
+            Self::Unavailable { .. } => "session_unavailable",
         }
     }
 
@@ -51,8 +135,54 @@ impl SessionError {
     pub fn provider(&self) -> &'static str {
         match self {
             Self::Missing { .. } => "none",
-            Self::Expired { provider, .. } | Self::Invalid { provider, .. } => provider,
+            Self::Expired { provider, .. }
+            | Self::Invalid { provider, .. }
+            | Self::NotAllowed { provider, .. }
+            | Self::NeedsLookup { provider, .. }
+            | Self::Unavailable { provider, .. } => provider,
         }
+    }
+}
+
+/// Why what a provider found is no session; [`SessionError`] without the names.
+#[derive(Clone, Debug)]
+pub(super) enum Refusal {
+    Expired,
+    Invalid(InvalidReason),
+    NotAllowed(String),
+    NeedsLookup,
+    Unavailable(Asked, Cause),
+}
+
+impl Refusal {
+    /// The same with its names.
+    pub(super) fn of(self, provider: &'static str, carrier: Carrier) -> SessionError {
+        match self {
+            Self::Expired => SessionError::Expired { provider, carrier },
+            Self::Invalid(reason) => SessionError::Invalid {
+                provider,
+                carrier,
+                reason,
+            },
+            Self::NotAllowed(claim) => SessionError::NotAllowed {
+                provider,
+                carrier,
+                claim,
+            },
+            Self::NeedsLookup => SessionError::NeedsLookup { provider, carrier },
+            Self::Unavailable(asked, cause) => SessionError::Unavailable {
+                provider,
+                carrier,
+                asked,
+                cause,
+            },
+        }
+    }
+}
+
+impl From<InvalidReason> for Refusal {
+    fn from(reason: InvalidReason) -> Self {
+        Self::Invalid(reason)
     }
 }
 
@@ -70,27 +200,30 @@ pub enum InvalidReason {
         "the cookie and chunks of it are both present: one of them is stale; clear the app's cookies"
     )]
     BaseAndChunks,
+    /// A chunk that must be there is not.
+    #[error("a chunk of the cookie is missing: it was cut, or is stale; clear the app's cookies")]
+    ChunkMissing,
     /// Not a compact JWE.
     #[error(
         "not an encrypted session token (five base64url parts): another program's cookie, one that was cut or quoted, or a chunk is missing"
     )]
     Malformed,
     /// The second part of the token is not empty.
-    #[error("the token carries an encrypted key, which Auth.js never writes")]
+    #[error("the token carries an encrypted key, which the app's library never writes")]
     EncryptedKey,
     /// The token's header is no JSON object.
     #[error("the token's header is not a JSON object")]
     Header,
     /// `alg` or `enc` is none that the library writes.
     #[error(
-        "the token's algorithm is not this provider's: NextAuth v4 writes dir/A256GCM, Auth.js v5 dir/A256CBC-HS512 or dir/A256GCM; is the cookie of the other version?"
+        "the token's algorithm is not this provider's: NextAuth v4 and Auth0 v4 write dir/A256GCM, Better Auth dir/A256CBC-HS512, Auth.js v5 either; is the cookie of another library or version?"
     )]
     Algorithm,
     /// The token has a `zip` header.
-    #[error("the token is compressed (zip), which Auth.js never does")]
+    #[error("the token is compressed (zip), which the app's library never does")]
     Compressed,
     /// The token has a `crit` header.
-    #[error("the token demands an extension (crit), which Auth.js never does")]
+    #[error("the token demands an extension (crit), which the app's library never does")]
     Critical,
     /// Its key id belongs to none of the configured secrets.
     #[error(
@@ -99,7 +232,7 @@ pub enum InvalidReason {
     NoMatchingSecret,
     /// It names no key, and none of the configured secrets opens it.
     #[error(
-        "decrypts under no configured secret: the app's NEXTAUTH_SECRET (AUTH_SECRET) differs, or the cookie was altered or cut"
+        "decrypts under no configured secret: the app's own secret (NEXTAUTH_SECRET, AUTH_SECRET, AUTH0_SECRET) differs, or the cookie was altered or cut"
     )]
     NoSecretOpens,
     /// Its key id is that of a configured secret, and its authentication tag is wrong.
@@ -121,7 +254,7 @@ pub enum InvalidReason {
     NotYetValid,
     /// No user id where it was looked for.
     #[error(
-        "the session has no user id at the configured claim path; set it in the app's `jwt` callback, or configure `session.user_claim`"
+        "the session has no user id at the configured claim path; set it in the app (Auth.js: in the `jwt` callback), or configure `user_claim`"
     )]
     NoUser,
     /// The user id is neither text nor an integer.
@@ -130,4 +263,17 @@ pub enum InvalidReason {
     /// The user id is text that cannot be one.
     #[error(transparent)]
     User(UserIdError),
+    /// `iat` lies in the future, which this provider's library refuses.
+    #[error(
+        "the session was issued in the future (`iat`): do the issuer's and the gateway's clocks differ?"
+    )]
+    IssuedInFuture,
+    /// A JWT in `Authorization` and a session cookie.
+    #[error(
+        "both a session cookie and a JWT in Authorization came, and they may be of two users: send one of them"
+    )]
+    BearerAndCookie,
+    /// Several JWTs in `Authorization`.
+    #[error("several Authorization lines hold a JWT: send one")]
+    RepeatedBearer,
 }

@@ -1,20 +1,30 @@
-//! Recognises the user by the session cookie that the app already set.
+//! Recognises the user by the session that the app already has.
 //!
-//! THE list of providers: a new one is one new file plus the arms that the compiler then demands
-//! here and in `config.rs`.
+//! THE list of providers: a new kind is one new file plus the arms that the compiler then demands in
+//! `kind.rs`, here and in `config/sessions`.
 //!
-//! Guarantees: the session is taken from the cookie only; the first provider whose cookie is present
-//! decides, and within it the first cookie name, so nothing is tried until something works; a session
-//! is expired only if it was genuine. Nothing here prints a cookie's value or a secret.
+//! Guarantees: the session is taken from a cookie, or, where a provider says so, from a JWT in
+//! `Authorization`; the first provider whose cookie is present decides, and within it the first cookie
+//! name, so nothing is tried until something works; a session is expired only if it was genuine; one
+//! that only proves to be genuine names nobody and lets nobody in. Nothing here prints a cookie's value
+//! or a secret.
 
+mod bearer;
+mod better_auth;
 mod claims;
 mod config;
 mod cookie;
 mod error;
+mod iron;
 mod json;
 mod keys;
+mod kind;
+mod lookup;
+mod moment;
+mod provider;
 mod sealed;
 mod session_id;
+mod signed;
 mod weakness;
 
 #[cfg(test)]
@@ -24,23 +34,27 @@ pub(crate) mod sealer;
 #[cfg(test)]
 mod vectors;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
 
 pub use self::config::{
-    ClaimPaths, ProviderConfig, ProviderKind, SessionConfig, SessionIdConfig, SessionIdSource,
+    CacheStrategy, ClaimPaths, ClaimRules, Dialect, FormatConfig, ProviderConfig, Requirement,
+    SessionConfig, SessionIdConfig, SessionIdSource,
 };
 pub use self::cookie::CookieName;
 pub(crate) use self::cookie::names as cookie_names;
-pub use self::error::{InvalidReason, SessionError};
+pub use self::error::{Asked, Carrier, Cause, InvalidReason, SessionError};
+pub use self::kind::{Family, ProviderKind};
+pub use self::lookup::{Front, LookupConfig};
+pub use self::provider::SessionBuildError;
+pub use self::signed::SignedConfig;
 pub use self::weakness::{SecretWeakness, secret_weakness};
 
-use self::claims::{Claims, Refusal};
-use self::sealed::Keyring;
+use self::provider::{Found, Provider};
 use self::session_id::SessionIds;
+use crate::client::Outbound;
 use crate::clock::Now;
 use crate::identity::Identity;
 
@@ -51,54 +65,87 @@ pub struct Session {
     pub identity: Identity,
     /// The provider's label, e.g. `authjs-v5`.
     pub provider: &'static str,
-    /// The cookie (base name) it was read from.
-    pub cookie: CookieName,
-    /// The `exp` claim, as it stands.
-    pub expires_at: serde_json::Number,
+    /// Where it was read from.
+    pub carrier: Carrier,
+    /// When it ends, as it stands; `None` if it does not say.
+    pub expires_at: Option<serde_json::Number>,
+    /// When it began, in Unix seconds, where it says so: for revocation.
+    pub issued_at: Option<f64>,
+    /// The app's own name of the session (the stable claim), where there is one: for revocation.
+    pub claim: Option<Arc<str>>,
     /// The tier claim as the session holds it, whatever its type; null when absent.
     pub tier: serde_json::Value,
-    /// The session's own stable claim, as it stands.
-    pub claim: Option<Arc<str>>,
-    /// When the session says it was issued, in Unix seconds.
-    pub issued_at: Option<f64>,
 }
 
-/// Opens sessions; immutable, all keys derived once.
+/// A request, as far as it matters here.
+#[derive(Clone, Copy, Debug)]
+pub struct Visit<'r> {
+    /// Its Cookie fields, `Authorization`, and (where page ids are mixed in) `X-Session-Id`.
+    pub headers: &'r HeaderMap,
+    /// How the browser reaches the app.
+    pub front: Front<'r>,
+    /// When it came.
+    pub now: Now,
+}
+
+/// Recognises sessions; immutable but for what it remembers, all keys derived once.
 pub struct SessionAuthenticator {
     providers: Vec<Provider>,
+    /// The one that reads `Authorization`.
+    bearer: Option<Provider>,
     session_ids: SessionIds,
 }
 
 impl SessionAuthenticator {
-    /// Derives every key: for each provider, cookie name and secret.
-    #[must_use]
-    pub fn new(config: &SessionConfig) -> Self {
-        Self {
-            providers: config.providers.iter().map(Provider::new).collect(),
-            session_ids: SessionIds::new(&config.session_id),
-        }
-    }
-
-    /// Recognises the user of a request by its Cookie fields (and, where page ids are mixed in, its
-    /// `X-Session-Id`).
+    /// Derives every key: for each provider, cookie name and secret. Whoever must be asked is called
+    /// through `outbound`.
     ///
     /// # Errors
-    /// Missing, expired or invalid.
-    #[expect(
-        clippy::unused_async,
-        reason = "every provider of today is offline; one that asks the app will await"
-    )]
-    pub async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        now: Now,
-    ) -> Result<Session, SessionError> {
-        for provider in &self.providers {
-            if let Some(found) = provider.find(headers) {
-                return provider.open(&found, &self.session_ids, headers, now);
+    /// Keys or addresses that cannot be used.
+    pub fn new(config: &SessionConfig, outbound: &Outbound) -> Result<Self, SessionBuildError> {
+        let mut providers = Vec::new();
+        let mut bearer = None;
+        for (index, provider) in config.providers.iter().enumerate() {
+            let built = Provider::new(index, provider, outbound)?;
+            match provider.kind {
+                ProviderKind::Bearer => bearer = Some(built),
+                _ => providers.push(built),
             }
         }
-        Err(self.missing(headers))
+        Ok(Self {
+            providers,
+            bearer,
+            session_ids: SessionIds::new(&config.session_id),
+        })
+    }
+
+    /// Recognises the user of a request.
+    ///
+    /// # Errors
+    /// Missing, expired, invalid, not allowed, or not to be found out now.
+    pub async fn authenticate(&self, visit: &Visit<'_>) -> Result<Session, SessionError> {
+        if let Some(bearer) = &self.bearer
+            && let Some(found) = self.find_bearer(bearer, visit.headers)
+        {
+            return bearer.open(found, &self.session_ids, visit).await;
+        }
+        for provider in &self.providers {
+            if let Some(found) = provider.find(visit.headers) {
+                return provider.open(found, &self.session_ids, visit).await;
+            }
+        }
+        Err(self.missing(visit.headers))
+    }
+
+    /// A JWT in `Authorization` decides alone; together with a session cookie it is refused, since
+    /// one of the two may be another user's.
+    fn find_bearer<'a>(&self, bearer: &'a Provider, headers: &'a HeaderMap) -> Option<Found<'a>> {
+        let has_cookie = || self.providers.iter().any(|p| p.find(headers).is_some());
+        let token = match bearer::find(headers)? {
+            Ok(_) if has_cookie() => Err(InvalidReason::BearerAndCookie),
+            token => token,
+        };
+        bearer.found_bearer(token)
     }
 
     /// Which names were looked for and which came, so that a wrong `cookie_names` is seen.
@@ -112,21 +159,21 @@ impl SessionAuthenticator {
 
     /// The cookie names that are looked for, with the providers' labels, in order.
     pub fn cookie_names(&self) -> impl Iterator<Item = (&'static str, &CookieName)> {
-        self.providers.iter().flat_map(|provider| {
-            let label = provider.kind.label();
-            provider.cookies.iter().map(move |(name, _)| (label, name))
-        })
+        self.providers.iter().flat_map(Provider::cookie_names)
+    }
+
+    /// Whether a JWT in `Authorization` is looked for.
+    #[must_use]
+    pub fn reads_bearer(&self) -> bool {
+        self.bearer.is_some()
     }
 
     /// Where the provider that recognised `session` looks for the user id.
     #[must_use]
     pub fn user_claim(&self, session: &Session) -> Option<&[String]> {
-        let decided = |provider: &&Provider| {
-            let names = || provider.cookies.iter().map(|(name, _)| name);
-            provider.kind.label() == session.provider && names().any(|name| *name == session.cookie)
-        };
-        let provider = self.providers.iter().find(decided)?;
-        Some(&provider.claims.user)
+        let all = self.providers.iter().chain(&self.bearer);
+        let mut decided = all.filter(|provider| provider.recognised(session));
+        decided.next().map(Provider::user_claim)
     }
 }
 
@@ -136,94 +183,5 @@ impl fmt::Debug for SessionAuthenticator {
         f.debug_struct("SessionAuthenticator")
             .field("cookie_names", &names)
             .finish_non_exhaustive()
-    }
-}
-
-/// One provider, its keys derived.
-struct Provider {
-    kind: ProviderKind,
-    claims: ClaimPaths,
-    cookies: Vec<(CookieName, Keyring)>,
-}
-
-/// A cookie that decides: its name, its keys, and its value or what is wrong with it.
-struct Found<'a> {
-    cookie: &'a CookieName,
-    keys: &'a Keyring,
-    value: Result<Cow<'a, [u8]>, InvalidReason>,
-}
-
-impl Provider {
-    fn new(config: &ProviderConfig) -> Self {
-        let names = if config.cookie_names.is_empty() {
-            config.kind.default_cookie_names()
-        } else {
-            config.cookie_names.clone()
-        };
-        let keyed = |name: CookieName| {
-            let keys = match config.kind {
-                ProviderKind::AuthjsV5 => Keyring::authjs_v5(&config.secrets, &name),
-                ProviderKind::NextauthV4 => Keyring::nextauth_v4(&config.secrets),
-            };
-            (name, keys)
-        };
-        Self {
-            kind: config.kind,
-            claims: config.claims.clone(),
-            cookies: names.into_iter().map(keyed).collect(),
-        }
-    }
-
-    /// The first of the provider's cookies that is present.
-    fn find<'a>(&'a self, headers: &'a HeaderMap) -> Option<Found<'a>> {
-        self.cookies.iter().find_map(|(cookie, keys)| {
-            let value = cookie::find(headers, cookie).transpose()?;
-            Some(Found {
-                cookie,
-                keys,
-                value,
-            })
-        })
-    }
-
-    /// Opens the cookie and reads its claims.
-    fn open(
-        &self,
-        found: &Found<'_>,
-        session_ids: &SessionIds,
-        headers: &HeaderMap,
-        now: Now,
-    ) -> Result<Session, SessionError> {
-        let provider = self.kind.label();
-        let cookie = || found.cookie.clone();
-        let invalid = |reason| SessionError::Invalid {
-            provider,
-            cookie: cookie(),
-            reason,
-        };
-        let token = found.value.as_ref().map_err(|&reason| invalid(reason))?;
-        let payload = found.keys.open(token).map_err(invalid)?;
-        let claims =
-            Claims::read(&payload, &self.claims, now).map_err(|refusal| match refusal {
-                Refusal::Invalid(reason) => invalid(reason),
-                Refusal::Expired => SessionError::Expired {
-                    provider,
-                    cookie: cookie(),
-                },
-            })?;
-        let session_id = session_ids.derive(&claims.user, claims.session.as_deref(), headers);
-        Ok(Session {
-            identity: Identity {
-                user: claims.user,
-                tier: claims::tier(&claims.tier),
-                session_id,
-            },
-            provider,
-            cookie: cookie(),
-            expires_at: claims.expires_at,
-            tier: claims.tier,
-            claim: claims.session.as_deref().map(Arc::from),
-            issued_at: claims.issued_at,
-        })
     }
 }

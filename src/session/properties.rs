@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::sealer::Sealer;
 use super::*;
+use crate::generation::built_in_outbound;
 use crate::secret::Secret;
 
 const SECRET: &str = "a secret of the app for these tests";
@@ -18,20 +19,24 @@ const PAYLOAD: &str = r#"{"name":"Ada","sub":"usr_ada","tier":2,"sid":"s1","iat"
 
 /// Both providers with the libraries' own names, as the environment alone configures them.
 fn authenticator() -> SessionAuthenticator {
-    let provider = |kind| ProviderConfig {
-        kind,
-        cookie_names: Vec::new(),
-        secrets: [SECRET, OLD_SECRET].map(Secret::new).into(),
-        claims: ClaimPaths::default(),
+    let provider = |(kind, dialect)| {
+        let secrets = [SECRET, OLD_SECRET].map(Secret::new).into();
+        ProviderConfig::new(kind, FormatConfig::Sealed { dialect, secrets })
     };
-    SessionAuthenticator::new(&SessionConfig {
-        providers: ProviderKind::ALL.map(provider).into(),
+    let config = SessionConfig {
+        providers: [
+            (ProviderKind::AuthjsV5, Dialect::AuthjsV5),
+            (ProviderKind::NextauthV4, Dialect::NextauthV4),
+        ]
+        .map(provider)
+        .into(),
         session_id: SessionIdConfig {
             mix_client: true,
             ..SessionIdConfig::default()
         },
         ..SessionConfig::default()
-    })
+    };
+    SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
 }
 
 fn at(seconds: u64) -> Now {
@@ -53,15 +58,22 @@ fn block_on(
     headers: &HeaderMap,
 ) -> Result<Session, SessionError> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let authenticated = authenticator.authenticate(headers, at(1_795_430_000));
+    let visit = Visit {
+        headers,
+        front: Front::default(),
+        now: at(1_795_430_000),
+    };
+    let authenticated = authenticator.authenticate(&visit);
     runtime.unwrap().block_on(authenticated)
 }
 
 #[track_caller]
 fn assert_invalid(name: &str, token: &str, expected: InvalidReason) {
     match authenticate(format!("{name}={token}").as_bytes()) {
-        Err(SessionError::Invalid { reason, cookie, .. }) => {
-            assert_eq!((reason, cookie.as_str()), (expected, name));
+        Err(SessionError::Invalid {
+            reason, carrier, ..
+        }) => {
+            assert_eq!((reason, carrier.as_str()), (expected, name));
         }
         other => panic!("{expected:?} expected: {other:?}"),
     }
@@ -72,11 +84,11 @@ fn assert_ada(name: &str, token: &str, provider: &str) {
     let session = authenticate(format!("{name}={token}").as_bytes()).unwrap();
     assert_eq!(session.identity.user.as_str(), "usr_ada");
     assert_eq!(
-        (session.cookie.as_str(), session.provider),
+        (session.carrier.as_str(), session.provider),
         (name, provider)
     );
     assert_eq!(session.tier, 2);
-    assert_eq!(session.expires_at, 1_795_440_000.into());
+    assert_eq!(session.expires_at, Some(1_795_440_000.into()));
 }
 
 #[test]

@@ -59,6 +59,16 @@ impl Keyring {
         }
     }
 
+    /// `@auth0/nextjs-auth0` v4: as NextAuth v4 but for the key's name.
+    pub(super) fn auth0_v4(secrets: &[Secret]) -> Self {
+        Self {
+            cbc: Vec::new(),
+            gcm: derive_all(secrets, b"", b"JWE CEK"),
+            by_id: false,
+            written: read_beforehand([r#"{"enc":"A256GCM","alg":"dir"}"#.to_owned()]),
+        }
+    }
+
     /// The plaintext of `token`.
     pub(super) fn open(&self, token: &[u8]) -> Result<Vec<u8>, InvalidReason> {
         let parts = Parts::split(token)?;

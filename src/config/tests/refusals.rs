@@ -43,8 +43,11 @@ fn many_problems_of_all_kinds_are_reported_together() {
         [session]
         user_claim = "sub"
         [[session.providers]]
-        kind = "clerk"
+        kind = "authjs-v5"
         colour = "red"
+        [[session.providers]]
+        kind = "keycloak"
+        url = "https://app.example"
     "#;
     let text = refusal(
         toml,
@@ -67,7 +70,7 @@ fn many_problems_of_all_kinds_are_reported_together() {
         "routes.request_headers (file) must not hold its entry number 1",
         "mint.ttl (file) must be from 1m to 1day",
         "session.user_claim (file) must be a list",
-        "session.providers[0].kind (file) must be \"authjs-v5\" or \"nextauth-v4\"",
+        "session.providers[1].kind (file) is no kind of session",
         "session.providers[0].colour is no key",
         "upstream.idle_timeout (GATEWAY_UPSTREAM__IDLE_TIMEOUT) must be a duration",
         "mint.key (BEHEST_KEY) cannot be used",

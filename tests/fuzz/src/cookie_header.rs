@@ -34,10 +34,10 @@ pub fn check(data: &[u8]) {
         Err(expected) => match &verdict {
             Err(SessionError::Invalid {
                 provider: by,
-                cookie,
+                carrier,
                 reason,
             }) => {
-                assert_eq!((*by, cookie.as_str(), *reason), (provider, name, expected));
+                assert_eq!((*by, carrier.as_str(), *reason), (provider, name, expected));
             }
             other => panic!("{expected:?} expected: {other:?}"),
         },

@@ -150,7 +150,7 @@ fn check_session(format: &Format, session: &Session) {
     let id = identity.session_id.as_ref().unwrap().as_str();
     assert!(id.len() == 25 && id.starts_with("gw_"));
     assert_eq!(session.provider, format.provider);
-    assert_eq!(session.cookie.as_str(), format.cookie);
+    assert_eq!(session.carrier.as_str(), format.cookie);
 }
 
 /// The user and the tier of a session with these claims, or why there is none.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::gateway::clock::Now;
+use super::gateway::generation::built_in_outbound;
 use super::gateway::secret::Secret;
 use super::gateway::session::{
-    ClaimPaths, ProviderConfig, ProviderKind, Session, SessionAuthenticator, SessionConfig,
-    SessionError, SessionIdConfig,
+    Dialect, FormatConfig, Front, ProviderConfig, ProviderKind, Session, SessionAuthenticator,
+    SessionConfig, SessionError, Visit,
 };
 use super::input::ready;
 
@@ -32,16 +33,20 @@ pub const NAMES: [(&str, &str); 4] = [
 ];
 
 static AUTHENTICATOR: LazyLock<SessionAuthenticator> = LazyLock::new(|| {
-    let provider = |kind| ProviderConfig {
-        kind,
-        cookie_names: Vec::new(),
-        secrets: [SECRET, OLD_SECRET].map(Secret::new).into(),
-        claims: ClaimPaths::default(),
+    let provider = |(kind, dialect)| {
+        let secrets = [SECRET, OLD_SECRET].map(Secret::new).into();
+        ProviderConfig::new(kind, FormatConfig::Sealed { dialect, secrets })
     };
-    SessionAuthenticator::new(&SessionConfig {
-        providers: ProviderKind::ALL.map(provider).into(),
+    let config = SessionConfig {
+        providers: [
+            (ProviderKind::AuthjsV5, Dialect::AuthjsV5),
+            (ProviderKind::NextauthV4, Dialect::NextauthV4),
+        ]
+        .map(provider)
+        .into(),
         ..SessionConfig::default()
-    })
+    };
+    SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
 });
 
 /// What the gateway makes of a request with these headers.
@@ -53,7 +58,13 @@ pub fn authenticate(headers: &HeaderMap) -> Result<Session, SessionError> {
         unix: Duration::from_secs(NOW),
         elapsed: Duration::ZERO,
     };
-    ready(AUTHENTICATOR.authenticate(headers, now))
+    let front = Front::default();
+    let visit = Visit {
+        headers,
+        front,
+        now,
+    };
+    ready(AUTHENTICATOR.authenticate(&visit))
 }
 
 /// Whether two verdicts are the same in every respect.
@@ -63,7 +74,7 @@ pub fn same(one: &Result<Session, SessionError>, other: &Result<Session, Session
         (Ok(one), Ok(other)) => {
             one.identity == other.identity
                 && one.provider == other.provider
-                && one.cookie == other.cookie
+                && one.carrier == other.carrier
                 && one.expires_at == other.expires_at
                 && one.tier == other.tier
         }
