@@ -25,7 +25,7 @@ pub(super) async fn look(config: &SessionConfig, way: &WayOut) -> Vec<Finding> {
     let providers = config.providers.iter();
     let addresses = providers.flat_map(|provider| {
         let addresses = provider.format.addresses().into_iter();
-        addresses.map(|address| (provider, address))
+        addresses.map(move |address| (provider, address))
     });
     let calls = addresses.map(|(provider, address)| {
         let label = provider.kind.label();

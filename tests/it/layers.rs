@@ -7,13 +7,27 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules that it may name, itself left out. The emulator names none: it must
 /// not share a mistake with the gateway. `error` and `telemetry` name each other by intent: a record
 /// carries a code word, and code words are labels.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("admission", &["identity"]),
     ("client", &["clock"]),
     ("clock", &[]),
     (
         "config",
         &["admission", "identity", "secret", "session", "token"],
+    ),
+    (
+        "doctor",
+        &[
+            "admission",
+            "client",
+            "clock",
+            "config",
+            "generation",
+            "identity",
+            "session",
+            "telemetry",
+            "token",
+        ],
     ),
     ("emulator", &[]),
     (
@@ -99,6 +113,7 @@ const HOMES: [(&str, &[&str]); 16] = [
             "tls.rs",
             "client/connect.rs",
             "client/outbound.rs",
+            "doctor/tls_fault.rs",
             "generation.rs",
             "server/connection.rs",
         ],
