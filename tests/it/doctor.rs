@@ -114,7 +114,7 @@ impl Scene {
 
 #[tokio::test]
 async fn where_all_is_well_every_check_says_so_and_the_code_is_0() {
-    let allowed = [("GATEWAY_ALLOWED_ORIGINS", "http://localhost:3000")];
+    let allowed = [("GATEWAY_ALLOWED_ORIGINS", "http://127.0.0.1:3000")];
     let scene = Scene::new(Manner::Honest, 20, &allowed).await;
     let examined = scene.examine(&["--mint", "--model", "emulator"]).await;
     assert_eq!(
