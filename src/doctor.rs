@@ -204,7 +204,7 @@ struct WayOut {
 impl WayOut {
     fn new(config: &Config) -> Result<Self, BuildError> {
         Ok(Self {
-            outbound: generation::outbound(&config.upstream)?,
+            outbound: generation::outbound(&config.upstream.outbound)?,
             connect_timeout: config.upstream.connect_timeout.min(call::WITHIN),
         })
     }

@@ -172,7 +172,8 @@ mod tests {
 
     fn server() -> Server {
         let origin = "https://acme.behest.app";
-        let outbound = crate::generation::built_in_outbound().unwrap();
+        let outbound =
+            crate::generation::outbound(&crate::config::OutboundConfig::default()).unwrap();
         let config = ClientConfig {
             connect_timeout: Duration::ZERO,
             first_byte_timeout: Duration::ZERO,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules that it may name, itself left out. The emulator names none: it must
 /// not share a mistake with the gateway. `error` and `telemetry` name each other by intent: a record
 /// carries a code word, and code words are labels.
-const MAY_KNOW: [(&str, &[&str]); 18] = [
+const MAY_KNOW: [(&str, &[&str]); 19] = [
     ("admission", &["identity"]),
     ("client", &["clock"]),
     ("clock", &[]),
@@ -36,6 +36,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "admission",
             "client",
             "forward",
+            "revocation",
             "session",
             "telemetry",
             "token",
@@ -43,7 +44,14 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
     ),
     (
         "forward",
-        &["admission", "client", "error", "telemetry", "token"],
+        &[
+            "admission",
+            "client",
+            "error",
+            "revocation",
+            "telemetry",
+            "token",
+        ],
     ),
     (
         "gateway",
@@ -54,6 +62,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "error",
             "forward",
             "identity",
+            "revocation",
             "session",
             "telemetry",
             "token",
@@ -69,6 +78,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "error",
             "forward",
             "gateway",
+            "revocation",
             "secret",
             "session",
             "telemetry",
@@ -77,7 +87,8 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
         ],
     ),
     ("identity", &[]),
-    ("inspect", &["clock", "identity", "session"]),
+    ("inspect", &["clock", "identity", "session", "telemetry"]),
+    ("revocation", &["clock", "identity"]),
     ("secret", &[]),
     (
         "server",
@@ -87,7 +98,9 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
             "config",
             "error",
             "forward",
+            "gateway",
             "generation",
+            "revocation",
             "telemetry",
         ],
     ),
@@ -105,7 +118,10 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
 const HOMES: [(&str, &[&str]); 16] = [
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     ("prometheus::", &["telemetry/metrics.rs"]),
-    ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
+    (
+        "dashmap::",
+        &["admission/limits.rs", "revocation.rs", "token/entries.rs"],
+    ),
     ("jsonwebtoken::", &["token/sign.rs"]),
     (
         "rustls::",
@@ -133,7 +149,12 @@ const HOMES: [(&str, &[&str]); 16] = [
     ("SystemTime::now", &["clock.rs"]),
     (
         "StatusCode::UNAUTHORIZED",
-        &["error.rs", "forward/upstream.rs", "server/admin.rs"],
+        &[
+            "error.rs",
+            "error/body.rs",
+            "forward/upstream.rs",
+            "server/admin.rs",
+        ],
     ),
 ];
 
