@@ -15,6 +15,20 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
         "config",
         &["admission", "identity", "secret", "session", "token"],
     ),
+    (
+        "doctor",
+        &[
+            "admission",
+            "client",
+            "clock",
+            "config",
+            "generation",
+            "identity",
+            "session",
+            "telemetry",
+            "token",
+        ],
+    ),
     ("emulator", &[]),
     (
         "error",
@@ -115,6 +129,7 @@ const HOMES: [(&str, &[&str]); 16] = [
             "tls.rs",
             "client/connect.rs",
             "client/outbound.rs",
+            "doctor/tls_fault.rs",
             "generation.rs",
             "server/connection.rs",
         ],
