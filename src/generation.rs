@@ -18,7 +18,7 @@ use crate::admission::routes::RouteTable;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::client::{Client, ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
-use crate::config::{Config, UpstreamConfig};
+use crate::config::{Config, OutboundConfig, UpstreamConfig};
 use crate::error::{Code, Reason};
 use crate::forward::Rewrite;
 use crate::forward::headers::HeaderPolicy;
@@ -143,7 +143,7 @@ impl Generation {
         process: &Process,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let outbound = outbound(&config.upstream)?;
+        let outbound = outbound(&config.upstream.outbound)?;
         let client = client(&config.upstream, &outbound, config.server.workers)?;
         // A pool of its own: whatever goes wrong with a connection, a mint's answer cannot be read as
         // the answer to a page's request.
@@ -209,9 +209,12 @@ fn tokens(config: &Config, client: Client, process: &Process) -> Result<Arc<Toke
 }
 
 /// How everything outside is called.
-fn outbound(upstream: &UpstreamConfig) -> Result<Outbound, BuildError> {
+///
+/// # Errors
+/// Certificates that cannot be read or used.
+pub fn outbound(config: &OutboundConfig) -> Result<Outbound, BuildError> {
     let mut roots = Vec::new();
-    for file in [&upstream.ca_file, &upstream.ssl_cert_file]
+    for file in [&config.ca_file, &config.ssl_cert_file]
         .into_iter()
         .flatten()
     {
@@ -222,26 +225,13 @@ fn outbound(upstream: &UpstreamConfig) -> Result<Outbound, BuildError> {
         source,
     })?;
     let mut proxies = Matcher::builder();
-    if let Some(proxy) = &upstream.proxy {
+    if let Some(proxy) = &config.proxy {
         proxies = proxies.https(String::from_utf8_lossy(proxy.expose()).into_owned());
     }
-    if let Some(except) = &upstream.no_proxy {
+    if let Some(except) = &config.no_proxy {
         proxies = proxies.no(except.clone());
     }
     Ok(Outbound::new(tls, proxies.build()))
-}
-
-/// How everything outside is called where nothing is configured: with the built-in roots, and
-/// directly.
-///
-/// # Errors
-/// The TLS library refuses the built-in roots, which it does not.
-pub fn built_in_outbound() -> Result<Outbound, BuildError> {
-    let tls = tls::client_config(&[]).map_err(|source| BuildError::Tls {
-        key: "built-in roots",
-        source,
-    })?;
-    Ok(Outbound::new(tls, Matcher::builder().build()))
 }
 
 /// How Behest is called.

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use behest_gateway::clock::{self, Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
-use behest_gateway::generation::{Generation, Process, built_in_outbound};
+use behest_gateway::generation::{Generation, Process, outbound};
 use behest_gateway::inspect::inspect;
 use behest_gateway::secret;
 use behest_gateway::server::{Server, StartError};
-use behest_gateway::session::SessionAuthenticator;
+use behest_gateway::session::{Front, SessionAuthenticator};
 use behest_gateway::telemetry::line_budget::LineBudget;
 use behest_gateway::telemetry::{self, logging};
 use clap::{Args, Parser, Subcommand};
@@ -68,6 +68,9 @@ enum Command {
     /// Load and validate the configuration, print it without secrets, and exit with 0 or 2
     Check(CheckArguments),
     /// Read a Cookie header from standard input and say whose session it is, or why it is none
+    ///
+    /// It asks whom the gateway would ask: issuers for their keys, and the app. Prints JSON: the
+    /// cookies that were looked for and which provider decided, then the session, or the reason.
     Inspect(InspectArguments),
 }
 
@@ -289,14 +292,15 @@ fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<E
             elapsed: Duration::ZERO,
         },
     );
-    let outbound = built_in_outbound().map_err(|error| Failure::runtime(&error))?;
+    let outbound = outbound(&loaded.outbound).map_err(|error| Failure::runtime(&error))?;
     let authenticator = SessionAuthenticator::new(&loaded.session, &outbound)
         .map_err(|error| Failure::runtime(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(&error))?;
-    let (found, ok) = runtime.block_on(inspect(&authenticator, &header, now));
+    let found = inspect(&authenticator, &header, Front::default(), now);
+    let (found, ok) = runtime.block_on(found);
     print(&format!("{found:#}\n"));
     Ok(ExitCode::from(u8::from(!ok)))
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::bounds::{any, lasting};
 use super::fields::{Fields, Key, key};
+use super::sources::Origin;
 use crate::secret::Secret;
 use crate::session::{
     Dialect, FormatConfig, ProviderConfig, ProviderKind, SecretWeakness, SessionConfig,
@@ -87,22 +88,27 @@ const MAX_AGE: Key = key(
     "The longest that the app's sessions last: how long a revocation is kept.",
 );
 
-/// Secrets, less the samples; short ones are warned of.
+/// Secrets, each judged.
 fn judged(fields: &mut Fields, key: &Key, variables: &[&str]) -> Vec<Secret> {
     let found = fields.secrets(key, variables);
     for (secret, origin) in &found {
-        match secret_weakness(secret.expose()) {
-            None => {}
-            Some(weak @ SecretWeakness::Sample) => {
-                fields.problem_at(key, origin, format!("cannot be used: {weak}"));
-            }
-            Some(weak @ SecretWeakness::Short { .. }) => {
-                let label = fields.label(key);
-                fields.warnings.push(format!("{label} ({origin}): {weak}"));
-            }
-        }
+        judge(fields, key, secret, origin);
     }
     found.into_iter().map(|(secret, _)| secret).collect()
+}
+
+/// Refuses a sample, and warns of a short secret.
+fn judge(fields: &mut Fields, key: &Key, secret: &Secret, origin: &Origin) {
+    match secret_weakness(secret.expose()) {
+        None => {}
+        Some(weak @ SecretWeakness::Sample) => {
+            fields.problem_at(key, origin, format!("cannot be used: {weak}"));
+        }
+        Some(weak @ SecretWeakness::Short { .. }) => {
+            let label = fields.label(key);
+            fields.warnings.push(format!("{label} ({origin}): {weak}"));
+        }
+    }
 }
 
 fn missing_secret(fields: &mut Fields) {

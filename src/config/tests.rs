@@ -118,11 +118,8 @@ fn every_example_of_the_reference_can_be_read() {
     for setting in load(&[]).unwrap().provenance {
         // Of a list: the kind is needed, and read beside each of the others. Of the key: signing
         // needs more than a form.
-        let kind = if setting.key.contains("[].") && !setting.key.ends_with("kind") {
-            "kind = \"authjs-v5\"\n"
-        } else {
-            ""
-        };
+        let kind = setting.key.strip_prefix("session.providers[].");
+        let kind = kind.map_or("", provider_with);
         if setting.default.is_some()
             || ["mint.pem", "upstream.base_url", "session.providers"]
                 .contains(&setting.key.as_str())
@@ -139,6 +136,7 @@ fn every_example_of_the_reference_can_be_read() {
             "user_hash_key",
             "session_id_key",
             "admin_token",
+            "session_password",
         ];
         let secrets = secrets.map(|s| format!("/run/secrets/{s}"));
         let known = files.iter().map(ToString::to_string).chain(secrets);
@@ -160,6 +158,18 @@ fn every_example_of_the_reference_can_be_read() {
             .as_deref()
             .is_some_and(|p| p.contains("_file needs it"));
         assert!(problems.is_none() || lone_tls, "{toml}\n{problems:?}");
+    }
+}
+
+/// What a provider needs besides the key `name`, to be one that has it.
+fn provider_with(name: &str) -> &'static str {
+    match name {
+        "kind" => "",
+        "passwords" => "kind = \"iron-session\"\ncookie_names = [\"s\"]\n",
+        "strategy" | "token_cookie_names" => {
+            "kind = \"better-auth-cache\"\nsecrets = [{ env = \"AUTH_SECRET\" }]\ncookie_names = [\"session_data\"]\n"
+        }
+        _ => "kind = \"authjs-v5\"\n",
     }
 }
 

@@ -183,10 +183,17 @@ fn session(error: &SessionError) -> Reason {
 
 fn invalid(reason: InvalidReason) -> Reason {
     match reason {
-        InvalidReason::NoMatchingSecret | InvalidReason::NoSecretOpens => Reason::NoSecret,
-        InvalidReason::Tampered | InvalidReason::BaseAndChunks | InvalidReason::ChunkMissing => {
-            Reason::Altered
-        }
+        InvalidReason::NoMatchingSecret
+        | InvalidReason::NoSecretOpens
+        | InvalidReason::PasswordId
+        | InvalidReason::IronMac
+        | InvalidReason::CacheSignature
+        | InvalidReason::CookieSignature => Reason::NoSecret,
+        InvalidReason::Tampered
+        | InvalidReason::BaseAndChunks
+        | InvalidReason::ChunkMissing
+        | InvalidReason::TokenMissing
+        | InvalidReason::TokenMismatch => Reason::Altered,
         InvalidReason::TooLarge | InvalidReason::TooManyChunks => Reason::TooLarge,
         InvalidReason::Malformed
         | InvalidReason::EncryptedKey
@@ -194,6 +201,10 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::Algorithm
         | InvalidReason::Compressed
         | InvalidReason::Critical
+        | InvalidReason::NotJwt
+        | InvalidReason::NotSigned
+        | InvalidReason::NotIron
+        | InvalidReason::NotCompact
         | InvalidReason::Payload => Reason::Format,
         InvalidReason::NoExpiry
         | InvalidReason::TimeNotNumber(_)

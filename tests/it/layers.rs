@@ -73,7 +73,7 @@ const MAY_KNOW: [(&str, &[&str]); 18] = [
         ],
     ),
     ("identity", &[]),
-    ("inspect", &["clock", "identity", "session"]),
+    ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("revocation", &["clock", "identity"]),
     ("secret", &[]),
     (
