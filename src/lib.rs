@@ -49,6 +49,7 @@
 //! | [`forward`] | the way to Behest and back |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
+//! | [`doctor`] | what may be wrong around a gateway, a file for each check |
 //! | [`clock`], [`secret`], [`identity`] | what everything stands on |
 //! | `emulator` | Behest as a double (feature `emulator`); shares no code with the gateway |
 //!
@@ -74,6 +75,7 @@ pub mod admission;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;

@@ -42,7 +42,7 @@ use http::HeaderMap;
 
 pub use self::config::{
     CacheStrategy, ClaimPaths, ClaimRules, Dialect, FormatConfig, ProviderConfig, Requirement,
-    SessionConfig, SessionIdConfig, SessionIdSource,
+    SessionAddress, SessionConfig, SessionIdConfig, SessionIdSource,
 };
 pub use self::cookie::CookieName;
 pub(crate) use self::cookie::names as cookie_names;
