@@ -25,6 +25,7 @@ use crate::forward::headers::HeaderPolicy;
 use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
 use crate::gateway::Gateway;
+use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator, SessionBuildError};
 use crate::telemetry::access_log::{AccessLog, Lines, StrangerLines, UNMATCHED};
@@ -44,6 +45,8 @@ pub struct Process {
     pub in_flight: Arc<InFlight>,
     /// Cancelled when live streams must end.
     pub cut: CancellationToken,
+    /// Sessions that an operator has ended.
+    pub revocations: Arc<Revocations>,
     /// Where the access log goes; `None`, as at first: nowhere.
     pub log: Option<LineQueue>,
     /// How much of it requests without a known user may fill.
@@ -71,11 +74,13 @@ impl Process {
             providers: &providers,
             session_outcomes: &codes,
         })?;
+        let cut = CancellationToken::new();
         Ok(Self {
+            revocations: Revocations::new(clock.clone(), cut.clone()),
             clock,
             metrics: Arc::new(metrics),
             in_flight: Arc::default(),
-            cut: CancellationToken::new(),
+            cut,
             log: None,
             strangers: Arc::default(),
         })
@@ -182,7 +187,7 @@ impl Generation {
             upstream,
             idle_timeout: config.upstream.idle_timeout,
             access_log: access_log(&config, process),
-            cut: process.cut.clone(),
+            revocations: Arc::clone(&process.revocations),
         };
         Ok(Self {
             tls: listener_tls(&config)?,

@@ -8,7 +8,9 @@
 //! 1. **admitted** ([`admission`]): limits of the head, framing, route table, cross-origin defence,
 //!    declared body. Only an [`admission::Admitted`] goes on, and only it can be given a token.
 //!    A preflight ends here; what pages on other origins may read is decided here for every answer.
-//! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`].
+//! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`],
+//!    unless an operator has ended the session ([`revocation`]). From here on the request, and then its
+//!    answer, ends when that happens.
 //! 3. **held** ([`forward::request_body`]): a small body is read whole, so that it can be sent again.
 //! 4. **given a token** ([`token`]): from the cache, or from one mint that everyone shares.
 //! 5. **rewritten** ([`forward::headers`]): headers by allow-list, then the bearer and the session id.
@@ -43,6 +45,7 @@
 //! | [`admission`] | what may be asked |
 //! | [`session`] | THE list of session providers; [`mod@inspect`] explains one cookie |
 //! | [`token`] | THE list of mint modes; the cache |
+//! | [`revocation`] | sessions that an operator has ended |
 //! | [`forward`] | the way to Behest and back |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
@@ -83,6 +86,7 @@ pub mod identity;
 pub mod inspect;
 #[cfg(test)]
 mod properties;
+pub mod revocation;
 pub mod secret;
 pub mod server;
 pub mod session;
