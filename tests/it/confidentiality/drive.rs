@@ -359,12 +359,26 @@ impl Drive {
     }
 }
 
+/// The cookie of a provider that demands what no session here has.
+pub const STAFF_COOKIE: &str = "staff";
+
+/// How sessions are recognised.
+const PROVIDERS: &str = r#"
+[[session.providers]]
+kind = "authjs-v5"
+
+[[session.providers]]
+kind = "nextauth-v4"
+cookie_names = ["staff"]
+required = [{ claim = ["email"], one_of = ["mark@staff.example"] }]
+"#;
+
 /// The file, which refers to two more secrets; `more` is added.
 fn write_config(to: &std::path::Path, folder: &std::path::Path, log_format: &str, more: &str) {
     let folder = folder.display();
     let text = format!(
         "[telemetry]\nlog_format = \"{log_format}\"\nuser_hash_key = {{ file = \"{folder}/user_hash\" }}\n\
-         [session_id]\nkey = {{ file = \"{folder}/session_id\" }}\n{more}"
+         [session_id]\nkey = {{ file = \"{folder}/session_id\" }}\n{PROVIDERS}{more}"
     );
     std::fs::write(to, text).unwrap();
 }

@@ -6,10 +6,10 @@ use behest_gateway::emulator::{Action, On};
 use http::{HeaderValue, Method};
 use tokio::task::JoinSet;
 
-use super::drive::{Drive, KeyKind, PAGE};
+use super::drive::{Drive, KeyKind, PAGE, STAFF_COOKIE};
 use crate::support::COOKIE;
 use crate::support::caller::{Caller, Protocol, get};
-use crate::support::cookies::{ending, v5};
+use crate::support::cookies::{ending, v4, v5};
 
 /// All of them, once.
 pub async fn all(drive: &mut Drive) {
@@ -56,6 +56,7 @@ async fn sessions(drive: &mut Drive) {
         COOKIE,
         &ending(&drive.secrets.user, -60),
     );
+    let outsider = v4(&drive.secrets.auth, &ending(&drive.secrets.user, 60));
     let sealed = drive.cookie();
     let half = sealed.len() / 2;
     for (cookie, code) in [
@@ -67,6 +68,7 @@ async fn sessions(drive: &mut Drive) {
             format!("{COOKIE}={}", drive.secrets.auth),
             "session_invalid",
         ),
+        (format!("{STAFF_COOKIE}={outsider}"), "session_not_allowed"),
     ] {
         let request = get(address, "/v1/models", &cookie);
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
