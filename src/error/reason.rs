@@ -55,6 +55,8 @@ labels! {
         Expired = "expired",
         /// No configured secret opens the cookie.
         NoSecret = "no_secret",
+        /// No key of the issuer's is for the token.
+        NoKey = "no_key",
         /// The cookie was altered or cut.
         Altered = "altered",
         /// The cookie is larger than any session.
@@ -181,9 +183,13 @@ fn session(error: &SessionError) -> Reason {
 fn invalid(reason: InvalidReason) -> Reason {
     match reason {
         InvalidReason::NoMatchingSecret | InvalidReason::NoSecretOpens => Reason::NoSecret,
-        InvalidReason::Tampered | InvalidReason::BaseAndChunks | InvalidReason::ChunkMissing => {
-            Reason::Altered
+        InvalidReason::UnknownKey | InvalidReason::NoKeyId | InvalidReason::NoKeyFits => {
+            Reason::NoKey
         }
+        InvalidReason::Tampered
+        | InvalidReason::Signature
+        | InvalidReason::BaseAndChunks
+        | InvalidReason::ChunkMissing => Reason::Altered,
         InvalidReason::TooLarge | InvalidReason::TooManyChunks => Reason::TooLarge,
         InvalidReason::Malformed
         | InvalidReason::EncryptedKey
@@ -191,13 +197,25 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::Algorithm
         | InvalidReason::Compressed
         | InvalidReason::Critical
-        | InvalidReason::Payload => Reason::Format,
+        | InvalidReason::Payload
+        | InvalidReason::NotJws
+        | InvalidReason::Envelope
+        | InvalidReason::SignedAlgorithm
+        | InvalidReason::TokenType
+        | InvalidReason::Claims => Reason::Format,
         InvalidReason::NoExpiry
         | InvalidReason::TimeNotNumber(_)
         | InvalidReason::NotYetValid
-        | InvalidReason::IssuedInFuture => Reason::Claims,
+        | InvalidReason::IssuedInFuture
+        | InvalidReason::Issuer
+        | InvalidReason::Audience
+        | InvalidReason::AuthorizedParty
+        | InvalidReason::Pending => Reason::Claims,
         InvalidReason::BearerAndCookie | InvalidReason::RepeatedBearer => Reason::Ambiguous,
-        InvalidReason::NoUser | InvalidReason::UserType | InvalidReason::User(_) => Reason::User,
+        InvalidReason::NoUser
+        | InvalidReason::UserType
+        | InvalidReason::User(_)
+        | InvalidReason::Subject => Reason::User,
     }
 }
 

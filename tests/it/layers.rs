@@ -93,7 +93,15 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("prometheus::", &["telemetry/metrics.rs"]),
     ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
     ("quick_cache::", &["session/remembered.rs"]),
-    ("jsonwebtoken::", &["token/sign.rs"]),
+    (
+        "jsonwebtoken::",
+        &[
+            "session/signed.rs",
+            "session/signed/algorithm.rs",
+            "session/signed/key.rs",
+            "token/sign.rs",
+        ],
+    ),
     (
         "rustls::",
         &[
@@ -102,6 +110,7 @@ const HOMES: [(&str, &[&str]); 17] = [
             "client/outbound.rs",
             "generation.rs",
             "server/connection.rs",
+            "session/signed/key.rs",
         ],
     ),
     (
