@@ -37,7 +37,7 @@ pub(super) fn format(
 /// Every key of a provider that this file reads.
 pub(super) const KEYS: &[&Key] = &[&OWN_SECRETS];
 
-const OWN_SECRETS: Key = key(
+pub(super) const OWN_SECRETS: Key = key(
     "session.providers[].secrets",
     "The app's secrets, newest first; authjs-v5 and nextauth-v4: default session.secrets.",
 )
