@@ -94,6 +94,26 @@ impl Fields {
         found
     }
 
+    /// A table of secrets, by their ids.
+    pub(super) fn secret_table(&mut self, key: &Key) -> Vec<(String, Secret)> {
+        let Some((Raw::Toml(value), origin)) = self.find(key) else {
+            self.record(key, None, String::new(), Origin::Default);
+            return Vec::new();
+        };
+        let Some(table) = value.as_table().filter(|table| !table.is_empty()) else {
+            let text = format!("must be a table of references: {{ 1 = {FORMS} }}");
+            self.problem_at(key, &origin, text);
+            return Vec::new();
+        };
+        let found: Vec<(String, Secret)> = table
+            .iter()
+            .filter_map(|(id, value)| Some((id.clone(), self.refer(key, value, true)?)))
+            .collect();
+        let lengths: Vec<String> = found.iter().map(|(_, secret)| length(secret)).collect();
+        self.record(key, None, lengths.join(", "), origin);
+        found
+    }
+
     /// The first of `names` that is set, by itself or as `<name>_FILE`; the secret is `None` if it
     /// cannot be read.
     fn variable_secret(

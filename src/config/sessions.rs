@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use super::bounds::{any, lasting};
 use super::fields::{Fields, Key, key};
+use super::sources::Origin;
+use super::values::Value;
 use crate::secret::Secret;
 use crate::session::{
     Dialect, FormatConfig, ProviderConfig, ProviderKind, SecretWeakness, SessionConfig,
@@ -87,22 +89,27 @@ const MAX_AGE: Key = key(
     "The longest that the app's sessions last: how long a revocation is kept.",
 );
 
-/// Secrets, less the samples; short ones are warned of.
+/// Secrets, each judged.
 fn judged(fields: &mut Fields, key: &Key, variables: &[&str]) -> Vec<Secret> {
     let found = fields.secrets(key, variables);
     for (secret, origin) in &found {
-        match secret_weakness(secret.expose()) {
-            None => {}
-            Some(weak @ SecretWeakness::Sample) => {
-                fields.problem_at(key, origin, format!("cannot be used: {weak}"));
-            }
-            Some(weak @ SecretWeakness::Short { .. }) => {
-                let label = fields.label(key);
-                fields.warnings.push(format!("{label} ({origin}): {weak}"));
-            }
-        }
+        judge(fields, key, secret, origin);
     }
     found.into_iter().map(|(secret, _)| secret).collect()
+}
+
+/// Refuses a sample, and warns of a short secret.
+fn judge(fields: &mut Fields, key: &Key, secret: &Secret, origin: &Origin) {
+    match secret_weakness(secret.expose()) {
+        None => {}
+        Some(weak @ SecretWeakness::Sample) => {
+            fields.problem_at(key, origin, format!("cannot be used: {weak}"));
+        }
+        Some(weak @ SecretWeakness::Short { .. }) => {
+            let label = fields.label(key);
+            fields.warnings.push(format!("{label} ({origin}): {weak}"));
+        }
+    }
 }
 
 fn missing_secret(fields: &mut Fields) {
@@ -139,3 +146,26 @@ const MIX_CLIENT: Key = key(
     "session_id.mix_client",
     "Mix a page's own X-Session-Id in, so that it can begin a fresh memory.",
 );
+
+/// A text, or a list of texts.
+struct OneOrMore(Vec<String>);
+
+impl Value for OneOrMore {
+    fn from_text(text: &str) -> Result<Self, String> {
+        String::from_text(text).map(|one| Self(vec![one]))
+    }
+
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some(text) => Self::from_text(text),
+            None => Vec::from_toml(value).map(Self),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        match self.0.as_slice() {
+            [one] => one.to_toml(),
+            all => all.to_vec().to_toml(),
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod environment;
 mod file;
+mod provider_pages;
 mod refusals;
 mod secrecy;
 mod warnings;
@@ -118,11 +119,8 @@ fn every_example_of_the_reference_can_be_read() {
     for setting in load(&[]).unwrap().provenance {
         // Of a list: the kind is needed, and read beside each of the others. Of the key: signing
         // needs more than a form.
-        let kind = if setting.key.contains("[].") && !setting.key.ends_with("kind") {
-            "kind = \"authjs-v5\"\n"
-        } else {
-            ""
-        };
+        let kind = setting.key.strip_prefix("session.providers[].");
+        let kind = kind.map_or("", provider_with);
         if setting.default.is_some()
             || ["mint.pem", "upstream.base_url", "session.providers"]
                 .contains(&setting.key.as_str())
@@ -139,6 +137,7 @@ fn every_example_of_the_reference_can_be_read() {
             "user_hash_key",
             "session_id_key",
             "admin_token",
+            "session_password",
         ];
         let secrets = secrets.map(|s| format!("/run/secrets/{s}"));
         let known = files.iter().map(ToString::to_string).chain(secrets);
@@ -160,6 +159,18 @@ fn every_example_of_the_reference_can_be_read() {
             .as_deref()
             .is_some_and(|p| p.contains("_file needs it"));
         assert!(problems.is_none() || lone_tls, "{toml}\n{problems:?}");
+    }
+}
+
+/// What a provider needs besides the key `name`, to be one that has it.
+fn provider_with(name: &str) -> &'static str {
+    match name {
+        "kind" => "",
+        "passwords" => "kind = \"iron-session\"\ncookie_names = [\"s\"]\n",
+        "strategy" | "token_cookie_names" => {
+            "kind = \"better-auth-cache\"\nsecrets = [{ env = \"AUTH_SECRET\" }]\ncookie_names = [\"session_data\"]\n"
+        }
+        _ => "kind = \"authjs-v5\"\n",
     }
 }
 
@@ -186,7 +197,7 @@ fn every_file_in_config_is_tested_here() {
     let folder = std::fs::read_dir(repository_file("")).unwrap();
     let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["gateway.toml", "reference.toml"]);
+    assert_eq!(names, ["gateway.toml", "providers", "reference.toml"]);
 }
 
 #[test]

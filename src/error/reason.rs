@@ -67,6 +67,8 @@ labels! {
         Claims = "claims",
         /// The session has no usable user id.
         User = "user",
+        /// An operator has ended the session.
+        Revoked = "revoked",
         /// Two sessions in one request.
         Ambiguous = "ambiguous",
         /// The issuer's keys cannot be had.
@@ -129,6 +131,7 @@ impl GatewayError {
         match self {
             Self::Admission(error) => admission(error),
             Self::Session(error) => session(error),
+            Self::Revoked(_) => Reason::Revoked,
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),
@@ -182,14 +185,21 @@ fn session(error: &SessionError) -> Reason {
 
 fn invalid(reason: InvalidReason) -> Reason {
     match reason {
-        InvalidReason::NoMatchingSecret | InvalidReason::NoSecretOpens => Reason::NoSecret,
+        InvalidReason::NoMatchingSecret
+        | InvalidReason::NoSecretOpens
+        | InvalidReason::PasswordId
+        | InvalidReason::IronMac
+        | InvalidReason::CacheSignature
+        | InvalidReason::CookieSignature => Reason::NoSecret,
         InvalidReason::UnknownKey | InvalidReason::NoKeyId | InvalidReason::NoKeyFits => {
             Reason::NoKey
         }
         InvalidReason::Tampered
         | InvalidReason::Signature
         | InvalidReason::BaseAndChunks
-        | InvalidReason::ChunkMissing => Reason::Altered,
+        | InvalidReason::ChunkMissing
+        | InvalidReason::TokenMissing
+        | InvalidReason::TokenMismatch => Reason::Altered,
         InvalidReason::TooLarge | InvalidReason::TooManyChunks => Reason::TooLarge,
         InvalidReason::Malformed
         | InvalidReason::EncryptedKey
@@ -197,8 +207,11 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::Algorithm
         | InvalidReason::Compressed
         | InvalidReason::Critical
+        | InvalidReason::NotJwt
+        | InvalidReason::NotSigned
+        | InvalidReason::NotIron
+        | InvalidReason::NotCompact
         | InvalidReason::Payload
-        | InvalidReason::NotJws
         | InvalidReason::Envelope
         | InvalidReason::SignedAlgorithm
         | InvalidReason::TokenType

@@ -35,6 +35,12 @@ pub(super) struct Tolerance {
 }
 
 impl Tolerance {
+    /// Clocks that agree to the second.
+    pub(super) const NONE: Self = Self {
+        seconds: 0.0,
+        refuses_future: false,
+    };
+
     /// `clockTolerance` of Auth.js, NextAuth, Auth0 and Better Auth.
     pub(super) const OF_SEALED: Self = Self {
         seconds: 15.0,

@@ -277,10 +277,51 @@ pub enum InvalidReason {
     #[error("several Authorization lines hold a JWT: send one")]
     RepeatedBearer,
     /// Not a compact JWS.
+    #[error("not a JWT (three base64url parts): another program's cookie, or one that was cut")]
+    NotJwt,
+    /// Not a seal of iron-session's.
     #[error(
-        "not a JWT (three base64url parts): another program's cookie, or one that was cut or quoted"
+        "not a seal of iron-session v8 (Fe26.2*…~2): another program's cookie, or one that was cut or quoted"
     )]
-    NotJws,
+    NotIron,
+    /// No password of that id is configured.
+    #[error(
+        "sealed with a password whose id is not in session.providers[].passwords (a single password has the id 1)"
+    )]
+    PasswordId,
+    /// The seal's MAC is wrong.
+    #[error(
+        "the seal's password differs from the configured one of the same id, or it was altered or cut"
+    )]
+    IronMac,
+    /// Not a compact cache of Better Auth's.
+    #[error(
+        "not a session cache of strategy \"compact\": has the app's session.cookieCache another `strategy`?"
+    )]
+    NotCompact,
+    /// The cache's signature is wrong.
+    #[error(
+        "the session cache is not signed with the newest configured secret: the app's BETTER_AUTH_SECRET differs, or the cookie was altered"
+    )]
+    CacheSignature,
+    /// The cache came without the token cookie.
+    #[error(
+        "the session cache came without its token cookie (session.providers[].token_cookie_names): signed out, or another cookie name"
+    )]
+    TokenMissing,
+    /// The cache is of another session than the token cookie.
+    #[error("the session cache and the token cookie are of two sessions: one of them is stale")]
+    TokenMismatch,
+    /// Not in the form that the app's library signs its cookie.
+    #[error(
+        "not a signed cookie of this provider's library: another program's cookie, or one that was cut"
+    )]
+    NotSigned,
+    /// The cookie's own signature was made with none of the configured secrets.
+    #[error(
+        "signed with none of session.providers[].secrets: the app's own secret differs (Better Auth verifies with its first alone), or the cookie was altered"
+    )]
+    CookieSignature,
     /// The value is no JSON with an access token.
     #[error(
         "not a Supabase session (JSON with an access_token, plain or behind `base64-`): another cookie, one that was cut, or a chunk is missing"

@@ -27,7 +27,7 @@ pub(super) trait Decrypt: Sized {
     const KEY_LENGTH: usize;
     const IV_LENGTH: usize;
     const TAG_LENGTH: usize;
-    /// What thumbprints are made with.
+    /// What thumbprints are made with, but for Better Auth's.
     const HASH: &'static digest::Algorithm;
 
     /// Takes a key of `KEY_LENGTH` bytes.
@@ -145,23 +145,31 @@ fn decode_exactly(encoded: &[u8], bytes: &mut [u8], length: usize) -> Result<(),
     }
 }
 
+/// What keys are derived with besides the secret.
+pub(super) struct Derivation<'a> {
+    pub(super) salt: &'a [u8],
+    pub(super) info: &'a [u8],
+    /// What thumbprints are made with; `None`: as usual for the length of the key.
+    pub(super) hash: Option<&'static digest::Algorithm>,
+}
+
 /// One key for each secret.
-pub(super) fn derive_all<K: Decrypt>(secrets: &[Secret], salt: &[u8], info: &[u8]) -> Vec<Key<K>> {
-    let derived = secrets.iter().map(|secret| derive(secret, salt, info));
+pub(super) fn derive_all<K: Decrypt>(secrets: &[Secret], by: &Derivation<'_>) -> Vec<Key<K>> {
+    let derived = secrets.iter().map(|secret| derive(secret, by));
     // The library refuses only keys of a wrong length, and `derive` makes none: nothing is lost.
     derived.filter_map(Result::ok).collect()
 }
 
 /// HKDF-SHA256 (RFC 5869) of the secret's own bytes: they are never hex- or base64-decoded first.
-fn derive<K: Decrypt>(secret: &Secret, salt: &[u8], info: &[u8]) -> Result<Key<K>, Unspecified> {
+fn derive<K: Decrypt>(secret: &Secret, by: &Derivation<'_>) -> Result<Key<K>, Unspecified> {
     let mut bytes = Zeroizing::new([0; CbcKey::KEY_LENGTH]);
     let bytes = bytes.get_mut(..K::KEY_LENGTH).ok_or(Unspecified)?;
-    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+    hkdf::Salt::new(hkdf::HKDF_SHA256, by.salt)
         .extract(secret.expose())
-        .expand(&[info], KeyLength(K::KEY_LENGTH))?
+        .expand(&[by.info], KeyLength(K::KEY_LENGTH))?
         .fill(bytes)?;
     Ok(Key {
-        id: thumbprint(bytes, K::HASH),
+        id: thumbprint(bytes, by.hash.unwrap_or(K::HASH)),
         key: K::new(bytes)?,
     })
 }

@@ -16,7 +16,7 @@ use super::sealed::Keyring;
 use super::session_id::SessionIds;
 use super::signed::{Signed, SignedBuildError};
 use super::{
-    ClaimRules, Dialect, FormatConfig, IssuerStatus, ProviderConfig, ProviderKind, Session,
+    ClaimRules, Dialect, FormatConfig, IssuerStatus, Look, ProviderConfig, ProviderKind, Session,
     SessionError, Visit,
 };
 use crate::client::Outbound;
@@ -54,7 +54,7 @@ pub(super) struct Provider {
 /// How a session is opened.
 enum Format {
     Sealed(Keyring),
-    BetterAuthCache(BetterAuthCache),
+    BetterAuthCache(Box<BetterAuthCache>),
     IronSession(Arc<IronPasswords>),
     Signed(Arc<Signed>),
     Lookup(Arc<Lookup>),
@@ -117,6 +117,27 @@ impl Provider {
                 value,
             })
         })
+    }
+
+    /// Which of its cookies are there, up to the first that is.
+    pub(super) fn look(&self, headers: &HeaderMap, looks: &mut Vec<Look>) -> bool {
+        for (name, _) in &self.cookies {
+            let is_there = !matches!(cookie::find(headers, name, self.chunks), Ok(None));
+            looks.push(self.looked_at(Carrier::Cookie(name.clone()), is_there));
+            if is_there {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// That it looked at `carrier`.
+    pub(super) fn looked_at(&self, carrier: Carrier, is_there: bool) -> Look {
+        Look {
+            provider: self.kind.label(),
+            carrier,
+            is_there,
+        }
     }
 
     /// The cookie names that are looked for, with the provider's label, in order.
@@ -251,7 +272,11 @@ fn formats<'c>(config: &'c FormatConfig, outbound: &Outbound) -> Result<Formats<
             token_cookie_names,
         } => Box::new(|at, _| {
             let token_cookie = token_cookie_names.get(at).cloned();
-            Format::BetterAuthCache(BetterAuthCache::new(secrets, *strategy, token_cookie))
+            Format::BetterAuthCache(Box::new(BetterAuthCache::new(
+                secrets,
+                *strategy,
+                token_cookie,
+            )))
         }),
         FormatConfig::IronSession { passwords } => {
             let passwords = Arc::new(IronPasswords::new(passwords));

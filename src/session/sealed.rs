@@ -1,12 +1,14 @@
-//! Opens the encrypted session tokens of Auth.js v5 and NextAuth v4: compact JWEs (RFC 7516) with
-//! direct encryption.
+//! Opens the encrypted session tokens of Auth.js v5, NextAuth v4, Auth0's Next.js SDK and Better Auth:
+//! compact JWEs (RFC 7516) with direct encryption.
 //!
 //! Guarantees: algorithms are those that the library writes and no other; nothing is decrypted
 //! before its authentication tag was compared; base64url is strict, so a token has one spelling; every
 //! key was derived when the keyring was made.
 //!
-//! Sources: `@auth/core` 0.41.3 `src/jwt.ts`, `next-auth` 4.24.15 `src/jwt/index.ts`.
+//! Sources: `@auth/core` 0.41.3 `src/jwt.ts`, `next-auth` 4.24.15 `src/jwt/index.ts`,
+//! `@auth0/nextjs-auth0` 4.30.0 `src/server/cookies.ts`, `better-auth` 1.7.25 `src/crypto/jwt.ts`.
 
+use aws_lc_rs::digest::SHA256;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64URL;
 use serde_json::value::RawValue;
@@ -14,13 +16,14 @@ use serde_json::value::RawValue;
 use super::cookie::CookieName;
 use super::error::InvalidReason;
 use super::json;
-use super::keys::{CbcKey, Decrypt, GcmKey, Key, Sealed, derive_all};
+use super::keys::{CbcKey, Decrypt, Derivation, GcmKey, Key, Sealed, derive_all};
 use crate::secret::Secret;
 
 /// The keys that open one cookie, in the order of the secrets.
 pub(super) struct Keyring {
     /// Empty where the library does not write `A256CBC-HS512`.
     cbc: Vec<Key<CbcKey>>,
+    /// Empty where the library does not write `A256GCM`.
     gcm: Vec<Key<GcmKey>>,
     /// Whether a token's `kid` chooses the key.
     by_id: bool,
@@ -32,40 +35,60 @@ pub(super) struct Keyring {
 impl Keyring {
     /// Auth.js v5: keys salted with the cookie's base name and chosen by the token's `kid`.
     pub(super) fn authjs_v5(secrets: &[Secret], cookie: &CookieName) -> Self {
-        let salt = cookie.as_str().as_bytes();
         let info = format!("Auth.js Generated Encryption Key ({cookie})");
-        let cbc: Vec<Key<CbcKey>> = derive_all(secrets, salt, info.as_bytes());
-        let headers = cbc.iter().map(|key| {
-            format!(
-                r#"{{"alg":"dir","enc":"A256CBC-HS512","kid":"{}"}}"#,
-                key.id
-            )
-        });
+        let by = Derivation {
+            salt: cookie.as_str().as_bytes(),
+            info: info.as_bytes(),
+            hash: None,
+        };
+        let cbc = derive_all(secrets, &by);
         Self {
-            written: read_beforehand(headers),
+            written: headers_with_key_ids(&cbc),
             cbc,
-            gcm: derive_all(secrets, salt, info.as_bytes()),
+            gcm: derive_all(secrets, &by),
+            by_id: true,
+        }
+    }
+
+    /// Better Auth: as Auth.js v5, with one salt for all and SHA-256 thumbprints.
+    pub(super) fn better_auth(secrets: &[Secret]) -> Self {
+        let by = Derivation {
+            salt: b"better-auth-session",
+            info: b"BetterAuth.js Generated Encryption Key",
+            hash: Some(&SHA256),
+        };
+        let cbc = derive_all(secrets, &by);
+        Self {
+            written: headers_with_key_ids(&cbc),
+            cbc,
+            gcm: Vec::new(),
             by_id: true,
         }
     }
 
     /// NextAuth v4: no salt, so that a token opens under any cookie name, and no `kid`.
     pub(super) fn nextauth_v4(secrets: &[Secret]) -> Self {
-        Self {
-            cbc: Vec::new(),
-            gcm: derive_all(secrets, b"", b"NextAuth.js Generated Encryption Key"),
-            by_id: false,
-            written: read_beforehand([r#"{"alg":"dir","enc":"A256GCM"}"#.to_owned()]),
-        }
+        let info = b"NextAuth.js Generated Encryption Key";
+        Self::without_salt(secrets, info, r#"{"alg":"dir","enc":"A256GCM"}"#)
     }
 
     /// `@auth0/nextjs-auth0` v4: as NextAuth v4 but for the key's name.
     pub(super) fn auth0_v4(secrets: &[Secret]) -> Self {
+        Self::without_salt(secrets, b"JWE CEK", r#"{"enc":"A256GCM","alg":"dir"}"#)
+    }
+
+    /// `A256GCM` alone, every key tried; `header` is what the library writes.
+    fn without_salt(secrets: &[Secret], info: &[u8], header: &str) -> Self {
+        let by = Derivation {
+            salt: b"",
+            info,
+            hash: None,
+        };
         Self {
             cbc: Vec::new(),
-            gcm: derive_all(secrets, b"", b"JWE CEK"),
+            gcm: derive_all(secrets, &by),
             by_id: false,
-            written: read_beforehand([r#"{"enc":"A256GCM","alg":"dir"}"#.to_owned()]),
+            written: read_beforehand([header.to_owned()]),
         }
     }
 
@@ -83,6 +106,7 @@ impl Keyring {
         match header.encryption {
             Encryption::A256CbcHs512 if self.cbc.is_empty() => Err(InvalidReason::Algorithm),
             Encryption::A256CbcHs512 => self.open_with(&self.cbc, &parts, header),
+            Encryption::A256Gcm if self.gcm.is_empty() => Err(InvalidReason::Algorithm),
             Encryption::A256Gcm => self.open_with(&self.gcm, &parts, header),
         }
     }
@@ -190,6 +214,16 @@ impl Header {
             key_id: kid.and_then(json::text).map(std::borrow::Cow::into_owned),
         })
     }
+}
+
+/// The headers that name one of `keys`, as the libraries write them.
+fn headers_with_key_ids(keys: &[Key<CbcKey>]) -> Vec<(String, Header)> {
+    read_beforehand(keys.iter().map(|key| {
+        format!(
+            r#"{{"alg":"dir","enc":"A256CBC-HS512","kid":"{}"}}"#,
+            key.id
+        )
+    }))
 }
 
 /// The headers that stand for `headers` in a token, and what [`Header::read`] makes of them.

@@ -1,6 +1,7 @@
 //! Replays `tests/vectors/session-cookies.json`: cookies made by the real libraries, and what these
 //! made of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderMap, header};
@@ -8,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
-use crate::generation::built_in_outbound;
+use crate::config::OutboundConfig;
+use crate::generation::outbound;
 use crate::secret::Secret;
 
 #[derive(Deserialize)]
@@ -34,6 +36,9 @@ struct Vector {
 #[serde(default)]
 struct VectorConfig {
     secrets: Vec<String>,
+    passwords: BTreeMap<String, String>,
+    strategy: String,
+    token_cookie_name: String,
     cookie_name: String,
     user_claim: Vec<String>,
     tier_claim: Vec<String>,
@@ -56,16 +61,42 @@ struct Expect {
 }
 
 impl Vector {
-    fn authenticator(&self, sid_claim: Vec<String>) -> SessionAuthenticator {
+    fn format(&self, kind: ProviderKind) -> FormatConfig {
         let secrets = self.config.secrets.iter();
         let secrets = secrets.map(|secret| Secret::new(secret.as_str())).collect();
+        let sealed = |dialect, secrets| FormatConfig::Sealed { dialect, secrets };
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "other kinds are not replayed here"
+        )]
+        match kind {
+            ProviderKind::NextauthV4 => sealed(Dialect::NextauthV4, secrets),
+            ProviderKind::Auth0V4 => sealed(Dialect::Auth0V4, secrets),
+            ProviderKind::BetterAuthCache => FormatConfig::BetterAuthCache {
+                secrets,
+                strategy: CacheStrategy::ALL
+                    .into_iter()
+                    .find(|strategy| strategy.label() == self.config.strategy)
+                    .unwrap(),
+                token_cookie_names: vec![
+                    CookieName::parse(&self.config.token_cookie_name).unwrap(),
+                ],
+            },
+            ProviderKind::IronSession => {
+                let passwords = self.config.passwords.iter();
+                let passwords =
+                    passwords.map(|(id, text)| (id.clone(), Secret::new(text.as_str())));
+                FormatConfig::IronSession {
+                    passwords: passwords.collect(),
+                }
+            }
+            _ => sealed(Dialect::AuthjsV5, secrets),
+        }
+    }
+
+    fn authenticator(&self, sid_claim: Vec<String>) -> SessionAuthenticator {
         let kind = ProviderKind::parse(&self.kind).unwrap();
-        let dialect = match kind {
-            ProviderKind::NextauthV4 => Dialect::NextauthV4,
-            ProviderKind::Auth0V4 => Dialect::Auth0V4,
-            _ => Dialect::AuthjsV5,
-        };
-        let mut provider = ProviderConfig::new(kind, FormatConfig::Sealed { dialect, secrets });
+        let mut provider = ProviderConfig::new(kind, self.format(kind));
         provider.cookie_names = vec![CookieName::parse(&self.config.cookie_name).unwrap()];
         provider.claims.paths = ClaimPaths {
             user: self.config.user_claim.clone(),
@@ -77,7 +108,7 @@ impl Vector {
             providers: vec![provider],
             ..SessionConfig::default()
         };
-        SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
+        SessionAuthenticator::new(&config, &outbound(&OutboundConfig::default()).unwrap()).unwrap()
     }
 
     async fn authenticate(&self, sid_claim: Vec<String>) -> Result<Session, SessionError> {
@@ -136,10 +167,12 @@ impl Vector {
 }
 
 /// The kinds that are replayed here: those that only need secrets.
-const KINDS: [ProviderKind; 3] = [
+const KINDS: [ProviderKind; 5] = [
     ProviderKind::AuthjsV5,
     ProviderKind::NextauthV4,
     ProviderKind::Auth0V4,
+    ProviderKind::BetterAuthCache,
+    ProviderKind::IronSession,
 ];
 
 /// Their vectors.

@@ -7,13 +7,27 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules that it may name, itself left out. The emulator names none: it must
 /// not share a mistake with the gateway. `error` and `telemetry` name each other by intent: a record
 /// carries a code word, and code words are labels.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 18] = [
     ("admission", &["identity"]),
     ("client", &["clock"]),
     ("clock", &[]),
     (
         "config",
         &["admission", "identity", "secret", "session", "token"],
+    ),
+    (
+        "doctor",
+        &[
+            "admission",
+            "client",
+            "clock",
+            "config",
+            "generation",
+            "identity",
+            "session",
+            "telemetry",
+            "token",
+        ],
     ),
     ("emulator", &[]),
     (
@@ -22,6 +36,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "admission",
             "client",
             "forward",
+            "revocation",
             "session",
             "telemetry",
             "token",
@@ -29,7 +44,14 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ),
     (
         "forward",
-        &["admission", "client", "error", "telemetry", "token"],
+        &[
+            "admission",
+            "client",
+            "error",
+            "revocation",
+            "telemetry",
+            "token",
+        ],
     ),
     (
         "gateway",
@@ -40,6 +62,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "error",
             "forward",
             "identity",
+            "revocation",
             "session",
             "telemetry",
             "token",
@@ -55,6 +78,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "error",
             "forward",
             "gateway",
+            "revocation",
             "secret",
             "session",
             "telemetry",
@@ -63,7 +87,8 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
         ],
     ),
     ("identity", &[]),
-    ("inspect", &["clock", "identity", "session"]),
+    ("inspect", &["clock", "identity", "session", "telemetry"]),
+    ("revocation", &["clock", "identity"]),
     ("secret", &[]),
     (
         "server",
@@ -73,7 +98,9 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "config",
             "error",
             "forward",
+            "gateway",
             "generation",
+            "revocation",
             "telemetry",
         ],
     ),
@@ -91,7 +118,10 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 const HOMES: [(&str, &[&str]); 17] = [
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     ("prometheus::", &["telemetry/metrics.rs"]),
-    ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
+    (
+        "dashmap::",
+        &["admission/limits.rs", "revocation.rs", "token/entries.rs"],
+    ),
     ("quick_cache::", &["session/remembered.rs"]),
     (
         "jsonwebtoken::",
@@ -108,6 +138,7 @@ const HOMES: [(&str, &[&str]); 17] = [
             "tls.rs",
             "client/connect.rs",
             "client/outbound.rs",
+            "doctor/tls_fault.rs",
             "generation.rs",
             "server/connection.rs",
             "session/signed/key.rs",
@@ -128,7 +159,12 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("SystemTime::now", &["clock.rs"]),
     (
         "StatusCode::UNAUTHORIZED",
-        &["error.rs", "forward/upstream.rs", "server/admin.rs"],
+        &[
+            "error.rs",
+            "error/body.rs",
+            "forward/upstream.rs",
+            "server/admin.rs",
+        ],
     ),
 ];
 

@@ -58,7 +58,8 @@ pub(super) fn format(
     let issuer = issuer.or(preset.issuer.clone());
     if fields.problems.len() == before && kind == ProviderKind::Supabase && issuer.is_none() {
         let label = fields.label(&presets::PROJECT_URL);
-        let text = "is missing. Set it to the project's URL (https://<ref>.supabase.co), or set issuer";
+        let text =
+            "is missing. Set it to the project's URL (https://<ref>.supabase.co), or set issuer";
         fields.problem(label, text);
     }
     if fields.problems.len() > before {
@@ -179,16 +180,25 @@ fn algorithms(
         } else {
             "set jwks_url, jwks_file or pem_file to where a key for it is, or take it out"
         };
-        let text = format!("holds {}, for which there is no key: {fix}", lacking.label());
+        let text = format!(
+            "holds {}, for which there is no key: {fix}",
+            lacking.label()
+        );
         fields.problem(label, text);
         return None;
     }
     let unused = if !secrets.is_empty() && !listed.iter().any(|one| one.is_symmetric()) {
-        Some((&OWN_SECRETS, "is for HS256, which algorithms does not hold: add it, or take the secrets out"))
+        Some((
+            &OWN_SECRETS,
+            "is for HS256, which algorithms does not hold: add it, or take the secrets out",
+        ))
     } else if let Some(source) = source
         && !listed.iter().any(|one| !one.is_symmetric())
     {
-        Some((source.key, "is for no algorithm that algorithms holds: add one, or take it out"))
+        Some((
+            source.key,
+            "is for no algorithm that algorithms holds: add one, or take it out",
+        ))
     } else {
         None
     };

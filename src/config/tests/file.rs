@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::identity::Tier;
-use crate::session::{ProviderKind, SessionIdSource};
+use crate::session::{CacheStrategy, FormatConfig, ProviderKind, SessionIdSource};
 
 #[test]
 fn secrets_are_references_to_variables_and_files() {
@@ -146,4 +146,77 @@ fn a_file_that_is_no_toml_is_the_only_problem_and_its_place_is_named() {
         "{problems}"
     );
     assert_eq!(problems.watched_files.len(), 1);
+}
+
+#[test]
+fn sealed_sessions_have_secrets_passwords_or_strategies_of_their_own() {
+    let toml = r#"
+        [[session.providers]]
+        kind = "auth0-v4"
+        secrets = [{ env = "AUTH0_SECRET" }]
+        [[session.providers]]
+        kind = "better-auth-cache"
+        cookie_names = ["my.session_data"]
+        secrets = [{ env = "AUTH0_SECRET" }]
+        strategy = "jwe"
+        [[session.providers]]
+        kind = "iron-session"
+        cookie_names = ["app"]
+        passwords = { 1 = { env = "OLD" }, 2 = { env = "AUTH0_SECRET" } }
+        user_prefix = "iron:"
+        required = [{ claim = ["user", "active"], one_of = [true, 1, "yes"] }]
+    "#;
+    let secret = format!("own-{SECRET}");
+    let env = [("AUTH0_SECRET", secret.as_str()), ("OLD", SECRET)];
+    let config = load_file(toml, &env).unwrap().config;
+    let [auth0, better_auth, iron] = config.session.providers.as_slice() else {
+        panic!("three providers");
+    };
+    assert_eq!(auth0.claims.paths.user, ["user", "sub"]);
+    assert_eq!(auth0.format.secrets()[0].expose(), secret.as_bytes());
+    let FormatConfig::BetterAuthCache {
+        strategy,
+        token_cookie_names,
+        ..
+    } = &better_auth.format
+    else {
+        panic!("{better_auth:?}");
+    };
+    assert_eq!(*strategy, CacheStrategy::Jwe);
+    assert_eq!(token_cookie_names[0].as_str(), "my.session_token");
+    let FormatConfig::IronSession { passwords } = &iron.format else {
+        panic!("{iron:?}");
+    };
+    let ids: Vec<_> = passwords.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, ["1", "2"]);
+    assert_eq!(iron.claims.user_prefix, "iron:");
+    assert_eq!(iron.claims.required[0].one_of.len(), 3);
+}
+
+#[test]
+fn what_a_sealed_session_lacks_is_named() {
+    let toml = r#"
+        [[session.providers]]
+        kind = "auth0-v4"
+        [[session.providers]]
+        kind = "better-auth-cache"
+        cookie_names = ["cache"]
+        secrets = [{ env = "AUTH_SECRET" }]
+        strategy = "fast"
+        [[session.providers]]
+        kind = "iron-session"
+        required = [{ claim = ["a"] }]
+    "#;
+    let text = refusal(toml, &[]);
+    for expected in [
+        "session.providers[0].secrets is missing",
+        "session.providers[1].strategy (file) must be \"compact\", \"jwt\" or \"jwe\"",
+        "session.providers[1].token_cookie_names must have one name for each of cookie_names",
+        "session.providers[2].passwords is missing",
+        "session.providers[2].cookie_names is missing",
+        "session.providers[2].required (file) has a wrong entry: number 1 must be { claim",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert!(text.starts_with("6 problems"), "{text}");
 }

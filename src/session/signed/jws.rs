@@ -29,10 +29,10 @@ pub(super) struct Jws<'t> {
 impl<'t> Jws<'t> {
     /// Takes `token` apart.
     pub(super) fn parse(token: &'t [u8]) -> Result<Self, InvalidReason> {
-        let text = std::str::from_utf8(token).map_err(|_| InvalidReason::NotJws)?;
-        let (signed, signature) = text.rsplit_once('.').ok_or(InvalidReason::NotJws)?;
-        let (header, payload) = signed.split_once('.').ok_or(InvalidReason::NotJws)?;
-        let decode = |part: &str| BASE64URL.decode(part).map_err(|_| InvalidReason::NotJws);
+        let text = std::str::from_utf8(token).map_err(|_| InvalidReason::NotJwt)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(InvalidReason::NotJwt)?;
+        let (header, payload) = signed.split_once('.').ok_or(InvalidReason::NotJwt)?;
+        let decode = |part: &str| BASE64URL.decode(part).map_err(|_| InvalidReason::NotJwt);
         // A dot within the payload is no base64url, so that there are three parts and no more.
         let payload = decode(payload)?;
         decode(signature)?;
@@ -87,11 +87,11 @@ mod tests {
             ("é", "c2ln"),
         ] {
             let found = parse(header, payload, signature);
-            assert_eq!(found, Err(InvalidReason::NotJws), "{payload}.{signature}");
+            assert_eq!(found, Err(InvalidReason::NotJwt), "{payload}.{signature}");
         }
         for token in ["", ".", "e30", "e30.e30", "e30.e30.e30.e30"] {
             let found = Jws::parse(token.as_bytes()).err();
-            assert_eq!(found, Some(InvalidReason::NotJws), "{token}");
+            assert_eq!(found, Some(InvalidReason::NotJwt), "{token}");
         }
         assert!(Jws::parse(b"\xff.e30.").is_err());
     }

@@ -25,6 +25,7 @@ pub async fn all(drive: &mut Drive) {
     echoes(drive).await;
     streams(drive).await;
     busy(drive).await;
+    revoked(drive).await;
     drive.admin_pages().await;
 }
 
@@ -254,6 +255,20 @@ async fn streams(drive: &mut Drive) {
     let mut caller = Caller::connect(drive.program.address, drive.protocol).await;
     let response = caller.send(request).await.unwrap();
     drive.head(&response);
+}
+
+/// An ended session: in the middle of its stream, and from then on.
+async fn revoked(drive: &mut Drive) {
+    drive.fault(1, On::Data, Action::StallAfter { frames: 2 });
+    let cookie = drive.cookie();
+    let mut caller = Caller::connect(drive.program.address, drive.protocol).await;
+    let request = drive.chat_as(&cookie, true, 0);
+    let response = caller.send(request).await.unwrap();
+    drive.revoke().await;
+    assert_eq!(drive.read(response).await, None);
+    let request = drive.chat_as(&cookie, false, 0);
+    let code = drive.send(request).await;
+    assert_eq!(code.as_deref(), Some("session_revoked"));
 }
 
 async fn busy(drive: &mut Drive) {

@@ -32,7 +32,9 @@ impl Value for Address {
         let origin =
             UpstreamUrl::parse(&format!("{scheme}://{authority}")).map_err(|_| form.to_owned())?;
         let slash = if target.starts_with('/') { "" } else { "/" };
-        let uri: Uri = format!("{origin}{slash}{target}").parse().map_err(|_| form)?;
+        let uri: Uri = format!("{origin}{slash}{target}")
+            .parse()
+            .map_err(|_| form)?;
         Ok(Self {
             uri,
             is_open: !origin.is_tls() && !origin.is_loopback(),
@@ -58,7 +60,16 @@ mod tests {
         ] {
             assert_eq!(shown(text).as_deref(), Ok(expected));
         }
-        for text in ["", "a.example", "ftp://a.example", "https://u@a.example/", "https://a.example/#x", "https://a.example/ä", "https://a.example/ x", "https:///x"] {
+        for text in [
+            "",
+            "a.example",
+            "ftp://a.example",
+            "https://u@a.example/",
+            "https://a.example/#x",
+            "https://a.example/ä",
+            "https://a.example/ x",
+            "https:///x",
+        ] {
             assert!(shown(text).is_err(), "{text}");
         }
         let open = |text: &str| Address::from_text(text).map(|address| address.is_open);

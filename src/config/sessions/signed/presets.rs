@@ -155,7 +155,8 @@ fn firebase(fields: &mut Fields) -> Preset {
 fn auth0(fields: &mut Fields) -> Preset {
     let domain: Option<String> = fields.optional(&DOMAIN, |domain: &String| {
         host(domain).map(|_| ()).ok_or_else(|| {
-            "must be the tenant's domain without https://, such as \"tenant.eu.auth0.com\"".to_owned()
+            "must be the tenant's domain without https://, such as \"tenant.eu.auth0.com\""
+                .to_owned()
         })
     });
     let domain = domain.as_deref().and_then(host);
