@@ -122,7 +122,16 @@ const HOMES: &[(&str, &[&str])] = &[
         "dashmap::",
         &["admission/limits.rs", "revocation.rs", "token/entries.rs"],
     ),
-    ("jsonwebtoken::", &["token/sign.rs"]),
+    ("quick_cache::", &["session/remembered.rs"]),
+    (
+        "jsonwebtoken::",
+        &[
+            "session/signed.rs",
+            "session/signed/algorithm.rs",
+            "session/signed/key.rs",
+            "token/sign.rs",
+        ],
+    ),
     (
         "rustls::",
         &[
@@ -132,6 +141,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "doctor/tls_fault.rs",
             "generation.rs",
             "server/connection.rs",
+            "session/signed/key.rs",
         ],
     ),
     (
