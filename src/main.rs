@@ -99,10 +99,6 @@ struct InspectArguments {
 }
 
 #[derive(Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "the text of --help, read without markup"
-)]
 struct DoctorArguments {
     /// Mint (or sign) a token as for a user's request, and see whether Behest takes it
     #[arg(long)]

@@ -22,38 +22,75 @@ const SHOWN: usize = 4;
 
 /// Asks every address of every provider, all at once.
 pub(super) async fn look(config: &SessionConfig, way: &WayOut) -> Vec<Finding> {
-    let providers = config.providers.iter();
-    let addresses = providers.flat_map(|provider| {
+    let questions = config.providers.iter().flat_map(|provider| {
         let addresses = provider.format.addresses().into_iter();
-        addresses.map(move |address| (provider, address))
+        addresses.map(move |address| Question {
+            label: provider.kind.label(),
+            user: provider.claims.paths.user.clone(),
+            address,
+        })
     });
-    let calls = addresses.map(|(provider, address)| {
-        let label = provider.kind.label();
-        let user = provider.claims.paths.user.clone();
-        let (check, url) = match &address {
-            SessionAddress::Keys(url) => (KEYS, url.clone()),
-            SessionAddress::App(url) => (SESSION, url.clone()),
-        };
-        let server = server(&url, way);
+    ask(questions, way).await
+}
+
+/// One address, and what its answer is judged by.
+struct Question {
+    label: &'static str,
+    /// Where the app's answer has the user id.
+    user: Vec<String>,
+    address: SessionAddress,
+}
+
+async fn ask(questions: impl Iterator<Item = Question>, way: &WayOut) -> Vec<Finding> {
+    let calls = questions.map(|question| {
+        let server = server(question.url(), way);
         async move {
-            let (server, path) = match server {
-                Ok(found) => found,
+            match server {
+                Ok((server, path)) => question.ask(&server, &path).await,
                 Err(fault) => {
-                    let what = format!("{label}: its address is {fault}");
-                    return Finding::error(check, what, "write a whole URL: https://host/path");
-                }
-            };
-            let place = Place { label, path };
-            match address {
-                SessionAddress::Keys(_) => place.ask(KEYS, &server, keys).await,
-                SessionAddress::App(_) => {
-                    let judge = |place: &str, answer: &_| session(place, answer, &user);
-                    place.ask(SESSION, &server, judge).await
+                    let what = format!("{}: its address is {fault}", question.label);
+                    let fix = "write a whole URL: https://host/path";
+                    Finding::error(question.check(), what, fix)
                 }
             }
         }
     });
     call::at_once(calls).await
+}
+
+impl Question {
+    fn url(&self) -> &str {
+        match &self.address {
+            SessionAddress::Keys(url) | SessionAddress::App(url) => url,
+        }
+    }
+
+    fn check(&self) -> &'static str {
+        match self.address {
+            SessionAddress::Keys(_) => KEYS,
+            SessionAddress::App(_) => SESSION,
+        }
+    }
+
+    async fn ask(&self, server: &Server, path: &str) -> Finding {
+        let mut request = call::get(path);
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(ACCEPT, json);
+        let answer = match server.ask(request).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let what = format!("{}: {}", self.label, failure.what);
+                return Finding::error(self.check(), what, failure.fix);
+            }
+        };
+        // A query may hold what is nobody's business.
+        let path = path.split('?').next().unwrap_or_default();
+        let place = format!("{}: {}{path}", self.label, server.origin);
+        match self.address {
+            SessionAddress::Keys(_) => keys(&place, &answer),
+            SessionAddress::App(_) => session(&place, &answer, &self.user),
+        }
+    }
 }
 
 /// The server of `url`, and what is asked of it.
@@ -64,35 +101,6 @@ fn server(url: &str, way: &WayOut) -> Result<(Server, String), String> {
     let server = way.server(&UpstreamUrl::parse(&origin)?);
     let server = server.map_err(|error| error.to_string())?;
     Ok((server, format!("/{path}")))
-}
-
-/// What is asked, for which provider.
-struct Place {
-    label: &'static str,
-    path: String,
-}
-
-impl Place {
-    async fn ask(
-        &self,
-        check: &'static str,
-        server: &Server,
-        judge: impl FnOnce(&str, &Response<Bytes>) -> Finding,
-    ) -> Finding {
-        let label = self.label;
-        let mut request = call::get(&self.path);
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(ACCEPT, json);
-        match server.ask(request).await {
-            Err(failure) => {
-                Finding::error(check, format!("{label}: {}", failure.what), failure.fix)
-            }
-            Ok(answer) => {
-                let path = self.path.split('?').next().unwrap_or_default();
-                judge(&format!("{label}: {}{path}", server.origin), &answer)
-            }
-        }
-    }
 }
 
 /// Judges a set of keys.
@@ -219,6 +227,9 @@ fn session(place: &str, answer: &Response<Bytes>, user: &[String]) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::super::finding::Level;
     use super::*;
 
@@ -275,5 +286,68 @@ mod tests {
         assert_eq!(level(200, json, "<html>"), Level::Error);
         assert_eq!(level(200, json, r#"{"user":{"id":"ada"}}"#), Level::Error);
         assert_eq!(level(200, json, r#"{"user":{"id":7}}"#), Level::Error);
+    }
+
+    /// Answers one request with `body`, and gives its request line back.
+    async fn serve(listener: TcpListener, body: &'static str) -> String {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        let head = String::from_utf8(head).unwrap();
+        assert!(!head.contains("cookie"), "{head}");
+        head.lines().next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn every_address_is_asked_without_a_cookie_and_named_without_its_query() {
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (issuer, app, gone) = (listen().await, listen().await, listen().await);
+        let url =
+            |of: &TcpListener, path: &str| format!("http://{}{path}", of.local_addr().unwrap());
+        let question = |address| Question {
+            label: "lookup",
+            user: vec!["id".to_owned()],
+            address,
+        };
+        let questions = [
+            question(SessionAddress::Keys(url(&issuer, "/keys"))),
+            question(SessionAddress::App(url(&app, "/session?fresh=hunter2"))),
+            question(SessionAddress::App(url(&gone, "/"))),
+            question(SessionAddress::App("nowhere".to_owned())),
+        ];
+        drop(gone);
+        let way = WayOut {
+            outbound: crate::generation::outbound(&crate::config::OutboundConfig::default())
+                .unwrap(),
+            connect_timeout: call::WITHIN,
+        };
+        let served = async {
+            let keys = r#"{"keys":[{"kty":"RSA","alg":"RS256"}]}"#;
+            tokio::join!(serve(issuer, keys), serve(app, "null"))
+        };
+        let (found, asked) = tokio::join!(ask(questions.into_iter(), &way), served);
+        assert_eq!(asked.0, "GET /keys HTTP/1.1");
+        assert_eq!(asked.1, "GET /session?fresh=hunter2 HTTP/1.1");
+        let levels: Vec<_> = found.iter().map(|f| (f.check, f.level)).collect();
+        let expected = [
+            (KEYS, Level::Ok),
+            (SESSION, Level::Ok),
+            (SESSION, Level::Error),
+            (SESSION, Level::Error),
+        ];
+        assert_eq!(levels, expected, "{found:#?}");
+        assert!(
+            found[1].what.contains("/session says signed out"),
+            "{found:?}"
+        );
+        assert!(!format!("{found:?}").contains("hunter2"));
+        assert!(found[2].fix.as_ref().unwrap().contains("nothing listens"));
     }
 }

@@ -123,17 +123,17 @@ async fn relay(
             .filter(|line| !line.starts_with("x-gateway-"))
             .collect();
     }
-    let mut held = head.into_bytes();
+    let mut waiting = head.into_bytes();
     let mut tail = Vec::new();
     let mut passed = 0;
     loop {
         if manner != Manner::Buffers {
-            down.write_all(&held).await?;
-            held.clear();
+            down.write_all(&waiting).await?;
+            waiting.clear();
         }
         let ended = is_chunked && tail.ends_with(b"0\r\n\r\n") || !is_chunked && left == 0;
         if ended {
-            return down.write_all(&held).await;
+            return down.write_all(&waiting).await;
         }
         let mut piece = vec![0; 16 * 1024];
         let read = tokio::time::timeout(PATIENCE, up.read(&mut piece)).await??;
@@ -148,7 +148,7 @@ async fn relay(
         left = left.saturating_sub(read);
         tail.extend_from_slice(&piece);
         tail.drain(..tail.len().saturating_sub(5));
-        held.extend_from_slice(&piece);
+        waiting.extend_from_slice(&piece);
     }
 }
 
@@ -158,37 +158,28 @@ fn own_answer(manner: Manner, head: &str) -> Option<String> {
         let length = body.len();
         format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\n\r\n{body}")
     };
-    let is_preflight = head.starts_with("OPTIONS ");
-    match manner {
-        Manner::GrantsAll if is_preflight => {
-            let lines = "access-control-allow-origin: *\r\naccess-control-allow-methods: *\r\n";
-            Some(format!("HTTP/1.1 204 No Content\r\n{lines}\r\n"))
-        }
-        Manner::SignsIn if !head.contains("\r\ncookie: ") => {
-            let location = "location: https://login.example/start?from=%2Fv1\r\n";
-            Some(answer("302 Found", location, ""))
-        }
-        Manner::ShowsPage => {
-            let page = "<!doctype html><title>The app</title>";
-            Some(answer(
-                "200 OK",
-                "content-type: text/html; charset=utf-8\r\n",
-                page,
-            ))
-        }
-        Manner::HasLostApp if head.starts_with("GET /api/auth/providers ") => {
-            let url = "http://localhost:3000/api/auth";
-            let body = format!(
-                r#"{{"github":{{"signinUrl":"{url}/signin/github","callbackUrl":"{url}/callback/github"}}}}"#
-            );
-            Some(answer(
-                "200 OK",
-                "content-type: application/json\r\n",
-                &body,
-            ))
-        }
-        _ => None,
+    if manner == Manner::GrantsAll && head.starts_with("OPTIONS ") {
+        let lines = "access-control-allow-origin: *\r\naccess-control-allow-methods: *\r\n";
+        return Some(format!("HTTP/1.1 204 No Content\r\n{lines}\r\n"));
     }
+    if manner == Manner::SignsIn && !head.contains("\r\ncookie: ") {
+        let location = "location: https://login.example/start?from=%2Fv1\r\n";
+        return Some(answer("302 Found", location, ""));
+    }
+    if manner == Manner::ShowsPage {
+        let page = "<!doctype html><title>The app</title>";
+        let html = "content-type: text/html; charset=utf-8\r\n";
+        return Some(answer("200 OK", html, page));
+    }
+    if manner == Manner::HasLostApp && head.starts_with("GET /api/auth/providers ") {
+        let url = "http://localhost:3000/api/auth";
+        let body = format!(
+            r#"{{"github":{{"signinUrl":"{url}/signin/github","callbackUrl":"{url}/callback/github"}}}}"#
+        );
+        let json = "content-type: application/json\r\n";
+        return Some(answer("200 OK", json, &body));
+    }
+    None
 }
 
 fn length(head: &str) -> Option<usize> {
