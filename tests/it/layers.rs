@@ -88,10 +88,11 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
 /// other programs are not asked.
-const HOMES: [(&str, &[&str]); 16] = [
+const HOMES: [(&str, &[&str]); 17] = [
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     ("prometheus::", &["telemetry/metrics.rs"]),
     ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
+    ("quick_cache::", &["session/remembered.rs"]),
     ("jsonwebtoken::", &["token/sign.rs"]),
     (
         "rustls::",
