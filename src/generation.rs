@@ -138,8 +138,8 @@ impl Generation {
         process: &Process,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let outbound = outbound(&config.upstream)?;
-        let client = client(&config.upstream, &outbound, config.server.workers)?;
+        let outbound = outbound(&config.upstream)?.for_workers(config.server.workers);
+        let client = client(&config.upstream, &outbound)?;
         // A pool of its own: whatever goes wrong with a connection, a mint's answer cannot be read as
         // the answer to a page's request.
         let tokens = tokens(&config, client.with_own_pools(), process)?;
@@ -151,6 +151,7 @@ impl Generation {
         }
         let upstream = Upstream::new(client);
         let sessions = SessionAuthenticator::new(&config.session, &outbound)?;
+        sessions.count_in(&process.metrics);
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
@@ -243,7 +244,6 @@ pub fn built_in_outbound() -> Result<Outbound, BuildError> {
 fn client(
     upstream: &UpstreamConfig,
     outbound: &Outbound,
-    workers: usize,
 ) -> Result<Client, OriginError> {
     let origin =
         Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
@@ -252,7 +252,7 @@ fn client(
         first_byte_timeout: upstream.first_byte_timeout,
         pool_idle_timeout: upstream.pool_idle_timeout,
         pool_max_age: upstream.pool_max_age,
-        workers,
+        workers: outbound.workers(),
     };
     outbound.client(&origin, config)
 }

@@ -46,7 +46,7 @@
 //! | [`forward`] | the way to Behest and back |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
-//! | [`clock`], [`secret`], [`identity`] | what everything stands on |
+//! | [`clock`], [`secret`], [`identity`], `flight`, `retry_after` | what everything stands on |
 //! | `emulator` | Behest as a double (feature `emulator`); shares no code with the gateway |
 //!
 //! Who may know whom is enforced by a test (`tests/it/layers.rs`).
@@ -74,6 +74,7 @@ pub mod config;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
+mod flight;
 pub mod forward;
 pub mod gateway;
 pub mod generation;
@@ -81,6 +82,7 @@ pub mod identity;
 pub mod inspect;
 #[cfg(test)]
 mod properties;
+mod retry_after;
 pub mod secret;
 pub mod server;
 pub mod session;

@@ -71,6 +71,10 @@ labels! {
         Issuer = "issuer",
         /// The app's session URL does not answer.
         App = "app",
+        /// The app knows no such session.
+        SignedOut = "signed_out",
+        /// The app's session URL answers with a redirect, or with no JSON.
+        AppAnswer = "app_answer",
         /// Behest refuses this user (400, 422).
         MintUser = "mint_user",
         /// Behest refuses the key (401, 403).
@@ -173,7 +177,7 @@ fn session(error: &SessionError) -> Reason {
         SessionError::NotAllowed { .. } => Reason::Claims,
         SessionError::Unavailable { asked, .. } => match asked {
             Asked::Issuer => Reason::Issuer,
-            Asked::App => Reason::App,
+            Asked::App { .. } => Reason::App,
         },
     }
 }
@@ -208,7 +212,12 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::NotYetValid
         | InvalidReason::IssuedInFuture => Reason::Claims,
         InvalidReason::BearerAndCookie | InvalidReason::RepeatedBearer => Reason::Ambiguous,
-        InvalidReason::NoUser | InvalidReason::UserType | InvalidReason::User(_) => Reason::User,
+        InvalidReason::NoUser
+        | InvalidReason::UserType
+        | InvalidReason::User(_)
+        | InvalidReason::AppNamesNoUser => Reason::User,
+        InvalidReason::AppKnowsNot | InvalidReason::AppRefuses => Reason::SignedOut,
+        InvalidReason::AppRedirects | InvalidReason::AppNotJson => Reason::AppAnswer,
     }
 }
 

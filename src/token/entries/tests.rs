@@ -6,7 +6,7 @@ use http::HeaderValue;
 use std::sync::Arc;
 
 use super::super::breaker::Breaker;
-use super::super::flight::Flight;
+use crate::flight::Flight;
 use super::super::testing::{identity, outage, refusal};
 use super::super::{AccessToken, TokenError};
 use super::*;
