@@ -56,12 +56,17 @@ test-rust: ## Rust's unit, integration and documentation tests
 	cargo test --locked --all-features --doc
 
 .PHONY: e2e
-e2e: test-node test-python test-browser ## The real Auth.js, NextAuth, OpenAI SDKs and Chromium against the built programs
+e2e: test-node test-python test-browser ## Real session libraries, OpenAI SDKs and Chromium against the built programs
 
 .PHONY: test-node
-test-node: programs $(NODE_MODULES) ## Cookies by @auth/core and next-auth; the OpenAI SDK for Node
+test-node: programs $(NODE_MODULES) ## Sessions by the libraries that make them, in small apps; the OpenAI SDK for Node
 	$(BOUND) node --test --test-reporter=spec \
 	  $(filter-out %browser.test.mjs,$(wildcard tests/e2e/node/*.test.mjs))
+
+.PHONY: vectors
+vectors: export VECTORS := $(abspath $(or $(VECTORS),tests/vectors/session-cookies.json))
+vectors: programs $(NODE_MODULES) ## Replay a file of session cookies, VECTORS=file, through `inspect`
+	$(BOUND) node --test --test-reporter=dot tests/e2e/node/vectors.test.mjs
 
 .PHONY: test-python
 test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use behest_gateway::clock::{Clock, Now, unix_time};
-use behest_gateway::config::{Config, Sources};
+use behest_gateway::config::{Config, OutboundConfig, Sources};
 use behest_gateway::emulator::SigningKey;
 use behest_gateway::forward::headers::HeaderPolicy;
-use behest_gateway::generation::built_in_outbound;
+use behest_gateway::generation::outbound;
 use behest_gateway::generation::{Generation, Process};
 use behest_gateway::session::{Front, SessionAuthenticator, Visit};
 use behest_gateway::token::Signer;
@@ -82,6 +82,15 @@ fn headers(cookie: &str, sealer: &sealer::Sealer) -> HeaderMap {
     headers
 }
 
+fn sessions(config: &Config) -> SessionAuthenticator {
+    let sessions = outbound(&OutboundConfig::default())
+        .map_err(|error| error.to_string())
+        .and_then(|outbound| {
+            SessionAuthenticator::new(&config.session, &outbound).map_err(|error| error.to_string())
+        });
+    sessions.unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn visit(headers: &HeaderMap, now: Now) -> Visit<'_> {
     Visit {
         headers,
@@ -100,14 +109,7 @@ fn steps(criterion: &mut Criterion) {
     else {
         return;
     };
-    let Ok(sessions) = built_in_outbound()
-        .map_err(|error| error.to_string())
-        .and_then(|outbound| {
-            SessionAuthenticator::new(&config.session, &outbound).map_err(|error| error.to_string())
-        })
-    else {
-        panic!("the sessions cannot be built");
-    };
+    let sessions = sessions(&config);
     let v5 = "authjs.session-token";
     let v5_headers = headers(v5, &sealer::Sealer::v5(SECRET, v5));
     let v4_headers = headers("next-auth.session-token", &sealer::Sealer::v4(SECRET));

@@ -39,8 +39,8 @@ use std::path::PathBuf;
 
 pub use fields::Setting;
 pub use model::{
-    AdminConfig, Config, LogFormat, RoutesConfig, ServerConfig, TelemetryConfig, TlsFiles,
-    UpstreamConfig,
+    AdminConfig, Config, LogFormat, OutboundConfig, RoutesConfig, ServerConfig, TelemetryConfig,
+    TlsFiles, UpstreamConfig,
 };
 pub use problem::{ConfigProblems, Problem};
 pub use reload::restart_only_changes;
@@ -71,6 +71,8 @@ pub struct Loaded {
 pub struct LoadedSession {
     /// `[session]` and `[session_id]`.
     pub session: SessionConfig,
+    /// How issuers of keys, and the app, are called.
+    pub outbound: OutboundConfig,
     /// What works, but probably not as meant.
     pub warnings: Vec<String>,
 }
@@ -126,11 +128,16 @@ impl Config {
     pub fn load_session(sources: Sources) -> Result<LoadedSession, ConfigProblems> {
         let mut fields = open(sources)?;
         let session = sessions::session(&mut fields, true);
+        let outbound = upstream::outbound(&mut fields);
         fields.refuse_unknown(Some(&["session", "session_id"]));
         fields.refuse_shown_secrets();
         if fields.problems.is_empty() {
             let warnings = fields.warnings;
-            return Ok(LoadedSession { session, warnings });
+            return Ok(LoadedSession {
+                session,
+                outbound,
+                warnings,
+            });
         }
         Err(problems(fields))
     }

@@ -19,14 +19,19 @@ use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
+use crate::revocation::Revoked;
 use crate::session::{Asked, SessionError};
 use crate::token::TokenError;
-pub use body::error_json;
+use body::error_json;
+pub use body::event_json;
 pub use code::Code;
 pub use reason::Reason;
 
 const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
 const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// What the user of an ended session reads, in an answer or at a stream's end.
+pub const SESSION_REVOKED: &str = "The session was ended by an operator: sign in to the app again.";
 
 /// Why the gateway answers itself.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +42,9 @@ pub enum GatewayError {
     /// No session.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A session that an operator has ended.
+    #[error(transparent)]
+    Revoked(#[from] Revoked),
     /// Over a limit that needs a user.
     #[error(transparent)]
     Limit(#[from] LimitError),
@@ -88,6 +96,12 @@ impl GatewayError {
         match self {
             Self::Admission(error) => admission(error),
             Self::Session(error) => session(error),
+            Self::Revoked(_) => verdict(
+                StatusCode::UNAUTHORIZED,
+                Code::SessionRevoked,
+                SESSION_REVOKED,
+                Retry::Never,
+            ),
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),

@@ -7,7 +7,6 @@ use aws_lc_rs::rand;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
-use tokio_util::sync::CancellationToken;
 
 use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
@@ -21,7 +20,8 @@ use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
 use crate::identity::Identity;
-use crate::session::{Front, Session, SessionAuthenticator, Visit};
+use crate::revocation::{Holder, Revocations, Watch};
+use crate::session::{Front, SessionAuthenticator, Visit};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
 use crate::token::{AccessToken, Bearers, Confidential, TokenCache};
@@ -48,8 +48,8 @@ pub struct Gateway {
     pub idle_timeout: std::time::Duration,
     /// What happened.
     pub access_log: Arc<AccessLog>,
-    /// Cancelled when live streams must end.
-    pub cut: CancellationToken,
+    /// Sessions that an operator has ended; also says when live streams must end.
+    pub revocations: Arc<Revocations>,
 }
 
 impl Gateway {
@@ -90,18 +90,33 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Answered, GatewayError> {
         let now = self.clock.now();
-        let session = self.authenticate(&admitted, now, record).await?;
-        let slot = self.admission.limits().enter(&session.identity.user)?;
+        let (identity, mut watch) = self.authenticate(&admitted, now, record).await?;
+        let slot = self.admission.limits().enter(&identity.user)?;
+        let (response, bearers) = tokio::select! {
+            biased;
+            answered = self.obtain(admitted, &identity, record) => answered?,
+            revoked = watch.revoked() => return Err(revoked.into()),
+        };
+        Ok(Answered {
+            response,
+            bearers,
+            watch,
+            slot,
+        })
+    }
+
+    /// Behest's answer to an authenticated request.
+    async fn obtain(
+        &self,
+        admitted: Admitted,
+        identity: &Identity,
+        record: &mut Record,
+    ) -> Result<(Response<ResponseBody>, Bearers), GatewayError> {
         let request_id = record.request_id().clone();
         let mut outgoing = Outgoing::prepare(admitted, &self.rewrite, request_id).await?;
         // Reading the body may have taken longer than the token had left.
-        let token = self
-            .tokens
-            .token(&session.identity, self.clock.now())
-            .await?;
-        let (mut response, bearers) = self
-            .send(&mut outgoing, &session.identity, token, record)
-            .await?;
+        let token = self.tokens.token(identity, self.clock.now()).await?;
+        let (mut response, bearers) = self.send(&mut outgoing, identity, token, record).await?;
         record.answered();
         if screen::is_error(response.status()) {
             let (confidential, within) = (&self.confidential, self.idle_timeout);
@@ -109,11 +124,7 @@ impl Gateway {
             response =
                 Box::pin(screen::error_body(response, confidential, &bearers, within)).await?;
         }
-        Ok(Answered {
-            response,
-            bearers,
-            slot,
-        })
+        Ok((response, bearers))
     }
 
     /// Sends the request; after a 401 the token is renewed, and the request sent once more.
@@ -150,31 +161,36 @@ impl Gateway {
         }
     }
 
+    /// Whose request it is, and the watch over whether it stays so.
     async fn authenticate(
         &self,
         admitted: &Admitted,
         now: Now,
         record: &mut Record,
-    ) -> Result<Session, GatewayError> {
+    ) -> Result<(Identity, Watch), GatewayError> {
         let metrics = self.access_log.metrics();
         let visit = Visit {
             headers: admitted.headers(),
             front: self.front(admitted),
             now,
         };
-        match self.sessions.authenticate(&visit).await {
-            Ok(session) => {
-                record.provider = session.provider;
-                record.user = Some(session.identity.user.clone());
-                metrics.session(session.provider, Code::Ok.label());
-                Ok(session)
-            }
-            Err(error) => {
-                record.provider = error.provider();
-                metrics.session(error.provider(), error.code());
-                Err(error.into())
-            }
-        }
+        let session = self.sessions.authenticate(&visit).await;
+        let session = session.inspect_err(|error| {
+            record.provider = error.provider();
+            metrics.session(error.provider(), error.code());
+        })?;
+        record.provider = session.provider;
+        record.user = Some(session.identity.user.clone());
+        let holder = Holder {
+            user: session.identity.user.clone(),
+            claim: session.claim,
+            session_id: session.identity.session_id.clone(),
+            issued_at: session.issued_at,
+        };
+        let watched = self.revocations.watch(holder, now);
+        let outcome = watched.as_ref().map_or(Code::SessionRevoked, |_| Code::Ok);
+        metrics.session(session.provider, outcome.label());
+        Ok((session.identity, watched?))
     }
 
     /// How the browser reaches the app.
@@ -195,6 +211,7 @@ impl Gateway {
         let Answered {
             response,
             bearers,
+            watch,
             slot,
         } = answered;
         let (mut head, body) = response.into_parts();
@@ -219,13 +236,7 @@ impl Gateway {
             .map(detached);
         head.extensions.clear();
         head.version = http::Version::HTTP_11;
-        let relay = Relay::new(
-            body,
-            is_event_stream,
-            self.idle_timeout,
-            self.cut.clone(),
-            slot,
-        );
+        let relay = Relay::new(body, is_event_stream, self.idle_timeout, watch, slot);
         Response::from_parts(head, ObservedBody::upstream(relay, record))
     }
 }
@@ -234,6 +245,7 @@ impl Gateway {
 struct Answered {
     response: Response<ResponseBody>,
     bearers: Bearers,
+    watch: Watch,
     slot: Slot,
 }
 

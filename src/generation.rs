@@ -18,13 +18,14 @@ use crate::admission::routes::RouteTable;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::client::{Client, ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
-use crate::config::{Config, UpstreamConfig};
+use crate::config::{Config, OutboundConfig, UpstreamConfig};
 use crate::error::{Code, Reason};
 use crate::forward::Rewrite;
 use crate::forward::headers::HeaderPolicy;
 use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
 use crate::gateway::Gateway;
+use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator, SessionBuildError};
 use crate::telemetry::access_log::{AccessLog, Lines, StrangerLines, UNMATCHED};
@@ -44,6 +45,8 @@ pub struct Process {
     pub in_flight: Arc<InFlight>,
     /// Cancelled when live streams must end.
     pub cut: CancellationToken,
+    /// Sessions that an operator has ended.
+    pub revocations: Arc<Revocations>,
     /// Where the access log goes; `None`, as at first: nowhere.
     pub log: Option<LineQueue>,
     /// How much of it requests without a known user may fill.
@@ -71,11 +74,13 @@ impl Process {
             providers: &providers,
             session_outcomes: &codes,
         })?;
+        let cut = CancellationToken::new();
         Ok(Self {
+            revocations: Revocations::new(clock.clone(), cut.clone()),
             clock,
             metrics: Arc::new(metrics),
             in_flight: Arc::default(),
-            cut: CancellationToken::new(),
+            cut,
             log: None,
             strangers: Arc::default(),
         })
@@ -138,7 +143,7 @@ impl Generation {
         process: &Process,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let outbound = outbound(&config.upstream)?.for_workers(config.server.workers);
+        let outbound = outbound(&config.upstream.outbound)?.for_workers(config.server.workers);
         let client = client(&config.upstream, &outbound)?;
         // A pool of its own: whatever goes wrong with a connection, a mint's answer cannot be read as
         // the answer to a page's request.
@@ -183,7 +188,7 @@ impl Generation {
             upstream,
             idle_timeout: config.upstream.idle_timeout,
             access_log: access_log(&config, process),
-            cut: process.cut.clone(),
+            revocations: Arc::clone(&process.revocations),
         };
         Ok(Self {
             tls: listener_tls(&config)?,
@@ -205,9 +210,12 @@ fn tokens(config: &Config, client: Client, process: &Process) -> Result<Arc<Toke
 }
 
 /// How everything outside is called.
-fn outbound(upstream: &UpstreamConfig) -> Result<Outbound, BuildError> {
+///
+/// # Errors
+/// Certificates that cannot be read or used.
+pub fn outbound(config: &OutboundConfig) -> Result<Outbound, BuildError> {
     let mut roots = Vec::new();
-    for file in [&upstream.ca_file, &upstream.ssl_cert_file]
+    for file in [&config.ca_file, &config.ssl_cert_file]
         .into_iter()
         .flatten()
     {
@@ -218,26 +226,13 @@ fn outbound(upstream: &UpstreamConfig) -> Result<Outbound, BuildError> {
         source,
     })?;
     let mut proxies = Matcher::builder();
-    if let Some(proxy) = &upstream.proxy {
+    if let Some(proxy) = &config.proxy {
         proxies = proxies.https(String::from_utf8_lossy(proxy.expose()).into_owned());
     }
-    if let Some(except) = &upstream.no_proxy {
+    if let Some(except) = &config.no_proxy {
         proxies = proxies.no(except.clone());
     }
     Ok(Outbound::new(tls, proxies.build()))
-}
-
-/// How everything outside is called where nothing is configured: with the built-in roots, and
-/// directly.
-///
-/// # Errors
-/// The TLS library refuses the built-in roots, which it does not.
-pub fn built_in_outbound() -> Result<Outbound, BuildError> {
-    let tls = tls::client_config(&[]).map_err(|source| BuildError::Tls {
-        key: "built-in roots",
-        source,
-    })?;
-    Ok(Outbound::new(tls, Matcher::builder().build()))
 }
 
 /// How Behest is called.

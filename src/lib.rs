@@ -8,7 +8,9 @@
 //! 1. **admitted** ([`admission`]): limits of the head, framing, route table, cross-origin defence,
 //!    declared body. Only an [`admission::Admitted`] goes on, and only it can be given a token.
 //!    A preflight ends here; what pages on other origins may read is decided here for every answer.
-//! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`].
+//! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`],
+//!    unless an operator has ended the session ([`revocation`]). From here on the request, and then its
+//!    answer, ends when that happens.
 //! 3. **held** ([`forward::request_body`]): a small body is read whole, so that it can be sent again.
 //! 4. **given a token** ([`token`]): from the cache, or from one mint that everyone shares.
 //! 5. **rewritten** ([`forward::headers`]): headers by allow-list, then the bearer and the session id.
@@ -43,9 +45,11 @@
 //! | [`admission`] | what may be asked |
 //! | [`session`] | THE list of session providers; [`mod@inspect`] explains one cookie |
 //! | [`token`] | THE list of mint modes; the cache |
+//! | [`revocation`] | sessions that an operator has ended |
 //! | [`forward`] | the way to Behest and back |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
+//! | [`doctor`] | what may be wrong around a gateway, a file for each check |
 //! | [`clock`], [`secret`], [`identity`], `flight`, `retry_after` | what everything stands on |
 //! | `emulator` | Behest as a double (feature `emulator`); shares no code with the gateway |
 //!
@@ -71,6 +75,7 @@ pub mod admission;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod doctor;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
@@ -83,6 +88,7 @@ pub mod inspect;
 #[cfg(test)]
 mod properties;
 mod retry_after;
+pub mod revocation;
 pub mod secret;
 pub mod server;
 pub mod session;

@@ -1,7 +1,8 @@
 //! The command line: arguments, logging, load, run, exit code.
 //!
 //! Exit codes: 0 done; 1 it could not run, or (`inspect`) the cookie is no session; 2 the
-//! configuration or the command line does not hold.
+//! configuration or the command line does not hold. Of `doctor`: 0 nothing to mend, 1 a warning, 2 an
+//! error.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use behest_gateway::clock::{self, Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
-use behest_gateway::generation::{Generation, Process, built_in_outbound};
+use behest_gateway::doctor;
+use behest_gateway::generation::{Generation, Process, outbound};
 use behest_gateway::inspect::inspect;
 use behest_gateway::secret;
 use behest_gateway::server::{Server, StartError};
-use behest_gateway::session::SessionAuthenticator;
+use behest_gateway::session::{Front, SessionAuthenticator};
 use behest_gateway::telemetry::line_budget::LineBudget;
 use behest_gateway::telemetry::{self, logging};
 use clap::{Args, Parser, Subcommand};
@@ -68,7 +70,12 @@ enum Command {
     /// Load and validate the configuration, print it without secrets, and exit with 0 or 2
     Check(CheckArguments),
     /// Read a Cookie header from standard input and say whose session it is, or why it is none
+    ///
+    /// It asks whom the gateway would ask: issuers for their keys, and the app. Prints JSON: the
+    /// cookies that were looked for and which provider decided, then the session, or the reason.
     Inspect(InspectArguments),
+    /// Look for what is wrong around the gateway: configuration, key, Behest, clock, the public URL
+    Doctor(DoctorArguments),
 }
 
 #[derive(Args)]
@@ -83,6 +90,47 @@ struct InspectArguments {
     /// Judge the session's expiry at this time instead of now (seconds since 1970)
     #[arg(long, value_name = "UNIX SECONDS")]
     at: Option<u64>,
+}
+
+/// Look for what is wrong around the gateway, and say how to mend it.
+///
+/// Takes the configuration that the gateway would start with, and asks Behest whether it is there and
+/// whether the clocks agree. More is looked at on request: see the options. Every call takes 10 seconds
+/// at most; secrets, tokens and cookies are never shown.
+///
+/// Exit code: 0 nothing to mend, 1 there is a warning, 2 there is an error.
+#[derive(Args)]
+#[expect(
+    clippy::doc_markdown,
+    reason = "the text of --help, read without markup"
+)]
+struct DoctorArguments {
+    /// Mint (or sign) a token as for a user's request, and ask Behest whether it takes it
+    #[arg(long)]
+    mint: bool,
+    /// The user whom that token is for; needs not exist
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "mint",
+        default_value = "behest-gateway-doctor"
+    )]
+    user: String,
+    /// Where browsers find the gateway: look whether what is in front of it lets requests, refusals,
+    /// preflights and the app's sign-in through as they are
+    #[arg(long, value_name = "ORIGIN")]
+    public_url: Option<String>,
+    /// Stream an answer through the public URL as the user whose Cookie header this file holds (- for
+    /// standard input), and see whether something buffers, compresses or cuts event streams. Spends a
+    /// few of that user's tokens
+    #[arg(long, value_name = "FILE", requires = "public_url")]
+    cookie_file: Option<PathBuf>,
+    /// The model to stream [default: the first listed that chats]
+    #[arg(long, value_name = "NAME", requires = "cookie_file")]
+    model: Option<String>,
+    /// Print one JSON object instead of text: findings (check, level, what, fix) and worst
+    #[arg(long)]
+    json: bool,
 }
 
 fn main() -> ExitCode {
@@ -102,6 +150,7 @@ fn main() -> ExitCode {
         None | Some(Command::Serve) => serve(&settings, dumps),
         Some(Command::Check(arguments)) => check(&settings, &arguments),
         Some(Command::Inspect(arguments)) => inspect_cookie(&settings, &arguments),
+        Some(Command::Doctor(arguments)) => examine(&settings, arguments),
     };
     outcome.unwrap_or_else(|failure| {
         print_error(&failure.text);
@@ -289,16 +338,38 @@ fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<E
             elapsed: Duration::ZERO,
         },
     );
-    let outbound = built_in_outbound().map_err(|error| Failure::runtime(&error))?;
+    let outbound = outbound(&loaded.outbound).map_err(|error| Failure::runtime(&error))?;
     let authenticator = SessionAuthenticator::new(&loaded.session, &outbound)
         .map_err(|error| Failure::runtime(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(&error))?;
-    let (found, ok) = runtime.block_on(inspect(&authenticator, &header, now));
+    let found = inspect(&authenticator, &header, Front::default(), now);
+    let (found, ok) = runtime.block_on(found);
     print(&format!("{found:#}\n"));
     Ok(ExitCode::from(u8::from(!ok)))
+}
+
+fn examine(settings: &Settings, arguments: DoctorArguments) -> Result<ExitCode, Failure> {
+    let options = doctor::Options {
+        mint_for: arguments.mint.then_some(arguments.user),
+        public_url: arguments.public_url,
+        cookie_file: arguments.cookie_file,
+        model: arguments.model,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::runtime(&error))?;
+    let sources = settings.sources()?;
+    let report = runtime.block_on(doctor::examine(sources, &options, &Clock::system()));
+    print(&if arguments.json {
+        report.json()
+    } else {
+        report.text()
+    });
+    Ok(ExitCode::from(report.worst().exit_code()))
 }
 
 /// To standard output; a reader that has gone is no error of ours.

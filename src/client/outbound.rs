@@ -45,4 +45,10 @@ impl Outbound {
         let connector = Connector::new(origin, &self.tls, &self.proxies)?;
         Ok(Client::new(connector, config))
     }
+
+    /// Whether a proxy is on the way to `origin`.
+    #[must_use]
+    pub fn is_proxied(&self, origin: &Uri) -> bool {
+        self.proxies.intercept(origin).is_some()
+    }
 }

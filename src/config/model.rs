@@ -105,14 +105,8 @@ pub struct RoutesConfig {
 pub struct UpstreamConfig {
     /// The project's data plane.
     pub base_url: UpstreamUrl,
-    /// PEM certificates that are trusted beside the built-in roots.
-    pub ca_file: Option<PathBuf>,
-    /// The same from `SSL_CERT_FILE`, the name that other programs use.
-    pub ssl_cert_file: Option<PathBuf>,
-    /// `HTTPS_PROXY`, as it stands; it may hold a password.
-    pub proxy: Option<Secret>,
-    /// `NO_PROXY`, as it stands.
-    pub no_proxy: Option<String>,
+    /// How it, and everything else outside, is called.
+    pub outbound: OutboundConfig,
     /// For a TCP and TLS connection; default 5 s.
     pub connect_timeout: Duration,
     /// From the request's last byte to the answer's head; default 600 s.
@@ -127,6 +121,19 @@ pub struct UpstreamConfig {
     pub pool_max_age: Duration,
     /// Allow `http://` to a host that is not loopback; default false.
     pub allow_plaintext: bool,
+}
+
+/// How everything outside is called: Behest, issuers of keys, and the app (part of `[upstream]`).
+#[derive(Clone, Debug, Default)]
+pub struct OutboundConfig {
+    /// PEM certificates that are trusted beside the built-in roots.
+    pub ca_file: Option<PathBuf>,
+    /// The same from `SSL_CERT_FILE`, the name that other programs use.
+    pub ssl_cert_file: Option<PathBuf>,
+    /// `HTTPS_PROXY`, as it stands; it may hold a password.
+    pub proxy: Option<Secret>,
+    /// `NO_PROXY`, as it stands.
+    pub no_proxy: Option<String>,
 }
 
 /// What is logged (`[telemetry]`).

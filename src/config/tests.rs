@@ -2,6 +2,7 @@
 
 mod environment;
 mod file;
+mod provider_pages;
 mod refusals;
 mod secrecy;
 mod warnings;
@@ -196,7 +197,7 @@ fn every_file_in_config_is_tested_here() {
     let folder = std::fs::read_dir(repository_file("")).unwrap();
     let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["gateway.toml", "reference.toml"]);
+    assert_eq!(names, ["gateway.toml", "providers", "reference.toml"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bounds::{any, bytes, timeout};
 use super::fields::{Fields, Key, key};
-use super::model::UpstreamConfig;
+use super::model::{OutboundConfig, UpstreamConfig};
 use super::secrets::{read_bounded, shown};
 use super::sections::file;
 use super::sources::Origin;
@@ -17,10 +17,7 @@ pub(super) fn upstream(fields: &mut Fields) -> Option<UpstreamConfig> {
     let seconds = Duration::from_secs;
     let base_url = fields.optional(&BASE_URL, any);
     let base_url_origin = fields.last_origin();
-    let ca_file = file(fields, &CA_FILE);
-    let ssl_cert_file = ssl_cert_file(fields);
-    let proxy = fields.secret(&PROXY).map(|(secret, _)| secret);
-    let no_proxy = fields.optional(&NO_PROXY, any);
+    let outbound = outbound(fields);
     let connect_timeout = fields.read(&CONNECT_TIMEOUT, seconds(5), timeout);
     let first_byte_timeout = fields.read(&FIRST_BYTE_TIMEOUT, seconds(600), timeout);
     let idle_timeout = fields.read(&IDLE_TIMEOUT, seconds(300), timeout);
@@ -33,10 +30,7 @@ pub(super) fn upstream(fields: &mut Fields) -> Option<UpstreamConfig> {
     check_base_url(fields, base_url.as_ref(), &base_url_origin, allow_plaintext);
     Some(UpstreamConfig {
         base_url: base_url?,
-        ca_file,
-        ssl_cert_file,
-        proxy,
-        no_proxy,
+        outbound,
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
@@ -45,6 +39,16 @@ pub(super) fn upstream(fields: &mut Fields) -> Option<UpstreamConfig> {
         pool_max_age,
         allow_plaintext,
     })
+}
+
+/// The keys of `[upstream]` that matter for whatever is called, and not for Behest alone.
+pub(super) fn outbound(fields: &mut Fields) -> OutboundConfig {
+    OutboundConfig {
+        ca_file: file(fields, &CA_FILE),
+        ssl_cert_file: ssl_cert_file(fields),
+        proxy: fields.secret(&PROXY).map(|(secret, _)| secret),
+        no_proxy: fields.optional(&NO_PROXY, any),
+    }
 }
 
 const BASE_URL: Key = key(

@@ -20,9 +20,24 @@ struct ErrorDetail<'a> {
     request_id: &'a str,
 }
 
-/// The JSON of an error, for a body or for an event in a stream.
+/// The JSON of the error that breaks a stream.
 #[must_use]
-pub fn error_json(status: StatusCode, code: Code, message: &str, request_id: &str) -> Vec<u8> {
+pub fn event_json(code: Code, message: &str, request_id: &str) -> Vec<u8> {
+    let status = if code == Code::SessionRevoked {
+        StatusCode::UNAUTHORIZED
+    } else {
+        StatusCode::BAD_GATEWAY
+    };
+    error_json(status, code, message, request_id)
+}
+
+/// The JSON of an error.
+pub(super) fn error_json(
+    status: StatusCode,
+    code: Code,
+    message: &str,
+    request_id: &str,
+) -> Vec<u8> {
     let error = ErrorDetail {
         message,
         r#type: error_type(status),

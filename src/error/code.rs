@@ -27,6 +27,8 @@ labels! {
         SessionExpired = "session_expired",
         /// 401: the cookie is no session.
         SessionInvalid = "session_invalid",
+        /// 401: an operator has ended the session; also an answer that was cut for it.
+        SessionRevoked = "session_revoked",
         /// 403: the session lacks a claim that is required.
         SessionNotAllowed = "session_not_allowed",
         /// 503: whoever must say whose session it is does not answer.

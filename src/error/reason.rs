@@ -65,6 +65,8 @@ labels! {
         Claims = "claims",
         /// The session has no usable user id.
         User = "user",
+        /// An operator has ended the session.
+        Revoked = "revoked",
         /// Two sessions in one request.
         Ambiguous = "ambiguous",
         /// The issuer's keys cannot be had.
@@ -131,6 +133,7 @@ impl GatewayError {
         match self {
             Self::Admission(error) => admission(error),
             Self::Session(error) => session(error),
+            Self::Revoked(_) => Reason::Revoked,
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),

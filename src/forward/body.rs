@@ -9,15 +9,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::admission::limits::Slot;
 use crate::client::ResponseBody;
 use crate::error::{self, Code};
+use crate::revocation::Watch;
 use crate::telemetry::access_log::Record;
 
 /// An answer's body, with everything that must last as long as it.
@@ -39,8 +39,8 @@ pub struct Relay {
     state: State,
     events: Option<EventBoundary>,
     idle_timeout: Duration,
-    /// Cancelled when the time for live streams is over.
-    cut: CancellationToken,
+    /// Whether the session lasts, and the time for live streams.
+    watch: Watch,
     /// Made at upstream's first silence: most short answers have none.
     patience: Option<Pin<Box<Patience>>>,
     silent: bool,
@@ -53,7 +53,7 @@ pin_project_lite::pin_project! {
         #[pin]
         idle: Sleep,
         #[pin]
-        cut: WaitForCancellationFutureOwned,
+        bell: WaitForCancellationFutureOwned,
     }
 }
 
@@ -77,6 +77,9 @@ pub enum Broken {
     /// The gateway is shutting down and its drain limit has passed.
     #[error("The gateway is restarting: send the request again.")]
     Drained,
+    /// An operator has ended the session.
+    #[error("{}", error::SESSION_REVOKED)]
+    Revoked,
 }
 
 impl Broken {
@@ -85,6 +88,7 @@ impl Broken {
             Self::Cut => Code::UpstreamCut,
             Self::Idle => Code::UpstreamIdle,
             Self::Drained => Code::Drained,
+            Self::Revoked => Code::SessionRevoked,
         }
     }
 }
@@ -97,7 +101,7 @@ impl Relay {
         body: ResponseBody,
         is_event_stream: bool,
         idle_timeout: Duration,
-        cut: CancellationToken,
+        watch: Watch,
         slot: Slot,
     ) -> Self {
         let may_speak = is_event_stream && body.size_hint().exact().is_none();
@@ -106,7 +110,7 @@ impl Relay {
             state: State::Passing,
             events: may_speak.then(EventBoundary::default),
             idle_timeout,
-            cut,
+            watch,
             patience: None,
             silent: false,
             _slot: slot,
@@ -131,17 +135,14 @@ impl Relay {
             }
             State::Ended => return Poll::Ready(None),
         }
-        let broken = match self.poll_upstream(cx) {
+        let broken = match self.poll_passing(cx, record) {
             Poll::Ready(Some(Ok(data))) => return Poll::Ready(Some(Ok(Frame::data(data)))),
             Poll::Ready(None) => {
                 self.state = State::Ended;
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(error))) => {
-                record.reason = Some(error.to_string());
-                Broken::Cut
-            }
-            Poll::Pending => ready!(self.poll_patience(cx)),
+            Poll::Ready(Some(Err(broken))) => broken,
+            Poll::Pending => return Poll::Pending,
         };
         record.code = broken.code();
         Poll::Ready(Some(if let Some(event) = self.last_words(broken, record) {
@@ -151,6 +152,28 @@ impl Relay {
             self.state = State::Ended;
             Err(broken)
         }))
+    }
+
+    /// The next data, or what keeps it from coming.
+    fn poll_passing(
+        &mut self,
+        cx: &mut Context<'_>,
+        record: &mut Record,
+    ) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Some(broken) = revoked(&mut self.watch, record) {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        match self.poll_upstream(cx) {
+            Poll::Ready(Some(Ok(data))) => Poll::Ready(Some(Ok(data))),
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => {
+                record.reason = Some(error.to_string());
+                Poll::Ready(Some(Err(Broken::Cut)))
+            }
+            Poll::Pending => self
+                .poll_patience(cx, record)
+                .map(|broken| Some(Err(broken))),
+        }
     }
 
     /// The next data from upstream; trailers are dropped.
@@ -174,17 +197,25 @@ impl Relay {
     }
 
     /// While upstream is silent: until when?
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Broken> {
+    fn poll_patience(&mut self, cx: &mut Context<'_>, record: &mut Record) -> Poll<Broken> {
         let timeout = self.idle_timeout;
+        let watch = &mut self.watch;
         let patience = self.patience.get_or_insert_with(|| {
             Box::pin(Patience {
                 idle: tokio::time::sleep(timeout),
-                cut: self.cut.clone().cancelled_owned(),
+                bell: watch.bell().cancelled_owned(),
             })
         });
         let mut patience = patience.as_mut().project();
-        if patience.cut.poll(cx).is_ready() {
-            return Poll::Ready(Broken::Drained);
+        while patience.bell.as_mut().poll(cx).is_ready() {
+            if watch.is_cut() {
+                return Poll::Ready(Broken::Drained);
+            }
+            patience.bell.set(watch.bell().cancelled_owned());
+        }
+        // Again, after the bell was taken: nobody rings it for what came before.
+        if let Some(broken) = revoked(watch, record) {
+            return Poll::Ready(broken);
         }
         if !self.silent {
             self.silent = true;
@@ -200,8 +231,7 @@ impl Relay {
         }
         let request_id = record.request_id().to_str().unwrap_or_default();
         let mut event = b"data: ".to_vec();
-        event.extend(error::error_json(
-            StatusCode::BAD_GATEWAY,
+        event.extend(error::event_json(
             broken.code(),
             &broken.to_string(),
             request_id,
@@ -281,6 +311,13 @@ impl Drop for ObservedBody {
             self.record.end();
         }
     }
+}
+
+/// Looks whether the session has been ended.
+fn revoked(watch: &mut Watch, record: &mut Record) -> Option<Broken> {
+    let revoked = watch.look().err()?;
+    record.reason = Some(revoked.to_string());
+    Some(Broken::Revoked)
 }
 
 /// Whether an event stream stands between two events: at its start, or after a blank line.

@@ -1,9 +1,9 @@
 //! The operators' listener: `/livez`, `/readyz` and `/metrics` are open and tell nothing of users;
 //! anything else exists only with `admin.token`, and asks for it.
 //!
-//! Guarantees: a connection has one request, no body of it is read, and it is closed after 10 s,
-//! whatever its caller does; where too many are open the oldest makes room, so that a flood of silent
-//! connections does not keep a probe from its answer.
+//! Guarantees: a connection has one request, and it is closed after 10 s, whatever its caller does; no
+//! body is read but a small one from whoever has the token; where too many connections are open the
+//! oldest makes room, so that a flood of silent ones does not keep a probe from its answer.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use super::revocations::{Desk, Page};
 use super::{Active, InForce, Shutdown};
 use crate::telemetry::line_budget::LineBudget;
 use crate::telemetry::metrics::Metrics;
@@ -85,10 +86,7 @@ struct Visitor {
 
 impl Visitor {
     async fn converse(self, socket: TcpStream) {
-        let service = service_fn(|request| {
-            let response = self.answer(&request);
-            async { Ok::<_, Infallible>(response) }
-        });
+        let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
@@ -103,12 +101,18 @@ impl Visitor {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if !["/livez", "/readyz", "/metrics"].contains(&path)
             && let Some(refused) = self.refuse(request.headers())
         {
             return refused;
+        }
+        if let Some(page) = Page::of(path) {
+            let generation = self.pages.active.load_full();
+            return Desk::new(&generation, self.peer)
+                .answer(page, request)
+                .await;
         }
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
@@ -122,7 +126,10 @@ impl Visitor {
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/metrics" => self.metrics(),
             "/config" => text(StatusCode::OK, self.pages.in_force.text()),
-            _ => text(StatusCode::NOT_FOUND, "there is /config\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /config and /revocations\n",
+            ),
         }
     }
 

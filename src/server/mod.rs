@@ -12,6 +12,7 @@ mod open;
 mod readers;
 mod refused;
 mod requests;
+mod revocations;
 mod rotation;
 mod unfinished;
 mod workers;
@@ -222,6 +223,8 @@ impl Control {
     ) -> std::io::Result<()> {
         let listener = AsyncListener::from_std(listener)?;
         let admin = AsyncListener::from_std(admin)?;
+        let revocations = Arc::clone(&self.process.revocations);
+        let calling = tokio::spawn(async move { revocations.call().await });
         let pages = admin::Pages {
             metrics: Arc::clone(&self.process.metrics),
             shutdown: self.shutdown.clone(),
@@ -242,6 +245,7 @@ impl Control {
         drop(listener);
         self.finish(workers).await;
         admin.abort();
+        calling.abort();
         tracing::info!("stopped");
         Ok(())
     }
@@ -295,11 +299,15 @@ impl Control {
     async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
-            self.active
-                .load()
-                .gateway
-                .tokens
-                .sweep(self.process.clock.now());
+            let Process {
+                clock,
+                metrics,
+                revocations,
+                ..
+            } = &self.process;
+            self.active.load().gateway.tokens.sweep(clock.now());
+            revocations.sweep(clock.now());
+            metrics.revocations(revocations.len());
         }
     }
 }

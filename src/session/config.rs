@@ -105,6 +105,27 @@ impl FormatConfig {
             }
         }
     }
+
+    /// The addresses that its sessions are checked by, whole URLs.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SessionAddress> {
+        match self {
+            Self::Sealed { .. }
+            | Self::BetterAuthCache { .. }
+            | Self::IronSession { .. }
+            | Self::Signed(_)
+            | Self::Lookup(_) => Vec::new(),
+        }
+    }
+}
+
+/// An address that sessions are checked by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionAddress {
+    /// An issuer's public keys.
+    Keys(String),
+    /// Where the app says whose session a cookie is.
+    App(String),
 }
 
 /// Whose encrypted token it is.

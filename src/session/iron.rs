@@ -154,10 +154,11 @@ mod tests {
             unix: Duration::from_secs(1_795_430_000),
             elapsed: Duration::ZERO,
         };
-        match passwords.open(value.as_bytes(), now).err()? {
-            Refusal::Invalid(reason) => Some(reason),
-            other => panic!("{other:?}"),
-        }
+        let refusal = passwords.open(value.as_bytes(), now).err()?;
+        let Refusal::Invalid(reason) = refusal else {
+            panic!("{refusal:?}");
+        };
+        Some(reason)
     }
 
     #[test]

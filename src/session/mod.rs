@@ -44,7 +44,7 @@ use http::HeaderMap;
 
 pub use self::config::{
     CacheStrategy, ClaimPaths, ClaimRules, Dialect, FormatConfig, ProviderConfig, Requirement,
-    SessionConfig, SessionIdConfig, SessionIdSource,
+    SessionAddress, SessionConfig, SessionIdConfig, SessionIdSource,
 };
 pub use self::cookie::CookieName;
 pub(crate) use self::cookie::names as cookie_names;
@@ -93,6 +93,17 @@ pub struct Visit<'r> {
     pub now: Now,
 }
 
+/// That a provider looked for its session somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// The provider's label.
+    pub provider: &'static str,
+    /// Where it looked.
+    pub carrier: Carrier,
+    /// Whether something was there, which then decides.
+    pub is_there: bool,
+}
+
 /// Recognises sessions; immutable but for what it remembers, all keys derived once.
 pub struct SessionAuthenticator {
     providers: Vec<Provider>,
@@ -112,9 +123,10 @@ impl SessionAuthenticator {
         let mut bearer = None;
         for (index, provider) in config.providers.iter().enumerate() {
             let built = Provider::new(index, provider, outbound)?;
-            match provider.kind {
-                ProviderKind::Bearer => bearer = Some(built),
-                _ => providers.push(built),
+            if provider.kind == ProviderKind::Bearer {
+                bearer = Some(built);
+            } else {
+                providers.push(built);
             }
         }
         Ok(Self {
@@ -155,7 +167,9 @@ impl SessionAuthenticator {
 
     /// Which names were looked for and which came, so that a wrong `cookie_names` is seen.
     fn missing(&self, headers: &HeaderMap) -> SessionError {
-        let looked_for: Vec<_> = self.cookie_names().map(|(_, name)| name.as_str()).collect();
+        let bearer = self.bearer.as_ref().map(|_| "Authorization: Bearer <JWT>");
+        let names = self.cookie_names().map(|(_, name)| name.as_str());
+        let looked_for: Vec<_> = bearer.into_iter().chain(names).collect();
         SessionError::Missing {
             looked_for: looked_for.join(", "),
             came: cookie::shown_names(headers),
@@ -167,10 +181,23 @@ impl SessionAuthenticator {
         self.providers.iter().flat_map(Provider::cookie_names)
     }
 
-    /// Whether a JWT in `Authorization` is looked for.
+    /// Who looks where, in order, up to the one that decides.
     #[must_use]
-    pub fn reads_bearer(&self) -> bool {
-        self.bearer.is_some()
+    pub fn looks(&self, headers: &HeaderMap) -> Vec<Look> {
+        let mut looks = Vec::new();
+        if let Some(bearer) = &self.bearer {
+            let is_there = bearer::find(headers).is_some();
+            looks.push(bearer.looked_at(Carrier::Authorization, is_there));
+            if is_there {
+                return looks;
+            }
+        }
+        for provider in &self.providers {
+            if provider.look(headers, &mut looks) {
+                break;
+            }
+        }
+        looks
     }
 
     /// Whether an app is asked, who must then be told how the browser reaches it ([`Visit::front`]).

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::sealer::Sealer;
 use super::*;
-use crate::generation::built_in_outbound;
+use crate::config::OutboundConfig;
+use crate::generation::outbound;
 use crate::secret::Secret;
 
 const SECRET: &str = "a secret of the app for these tests";
@@ -36,7 +37,7 @@ fn authenticator() -> SessionAuthenticator {
         },
         ..SessionConfig::default()
     };
-    SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
+    SessionAuthenticator::new(&config, &outbound(&OutboundConfig::default()).unwrap()).unwrap()
 }
 
 fn at(seconds: u64) -> Now {

@@ -16,7 +16,8 @@ use super::sealed::Keyring;
 use super::session_id::SessionIds;
 use super::signed::{Signed, SignedBuildError};
 use super::{
-    ClaimRules, Dialect, FormatConfig, ProviderConfig, ProviderKind, Session, SessionError, Visit,
+    ClaimRules, Dialect, FormatConfig, Look, ProviderConfig, ProviderKind, Session, SessionError,
+    Visit,
 };
 use crate::client::Outbound;
 use crate::identity::Identity;
@@ -52,7 +53,7 @@ pub(super) struct Provider {
 /// How a session is opened.
 enum Format {
     Sealed(Keyring),
-    BetterAuthCache(BetterAuthCache),
+    BetterAuthCache(Box<BetterAuthCache>),
     IronSession(Arc<IronPasswords>),
     Signed(Arc<Signed>),
     Lookup(Arc<Lookup>),
@@ -115,6 +116,27 @@ impl Provider {
                 value,
             })
         })
+    }
+
+    /// Which of its cookies are there, up to the first that is.
+    pub(super) fn look(&self, headers: &HeaderMap, looks: &mut Vec<Look>) -> bool {
+        for (name, _) in &self.cookies {
+            let is_there = !matches!(cookie::find(headers, name, self.chunks), Ok(None));
+            looks.push(self.looked_at(Carrier::Cookie(name.clone()), is_there));
+            if is_there {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// That it looked at `carrier`.
+    pub(super) fn looked_at(&self, carrier: Carrier, is_there: bool) -> Look {
+        Look {
+            provider: self.kind.label(),
+            carrier,
+            is_there,
+        }
     }
 
     /// The cookie names that are looked for, with the provider's label, in order.
@@ -233,7 +255,11 @@ fn formats<'c>(
             token_cookie_names,
         } => Box::new(|at, _| {
             let token_cookie = token_cookie_names.get(at).cloned();
-            Format::BetterAuthCache(BetterAuthCache::new(secrets, *strategy, token_cookie))
+            Format::BetterAuthCache(Box::new(BetterAuthCache::new(
+                secrets,
+                *strategy,
+                token_cookie,
+            )))
         }),
         FormatConfig::IronSession { passwords } => {
             let passwords = Arc::new(IronPasswords::new(passwords));

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
-use crate::generation::built_in_outbound;
+use crate::config::OutboundConfig;
+use crate::generation::outbound;
 use crate::secret::Secret;
 
 #[derive(Deserialize)]
@@ -64,6 +65,10 @@ impl Vector {
         let secrets = self.config.secrets.iter();
         let secrets = secrets.map(|secret| Secret::new(secret.as_str())).collect();
         let sealed = |dialect, secrets| FormatConfig::Sealed { dialect, secrets };
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "other kinds are not replayed here"
+        )]
         match kind {
             ProviderKind::NextauthV4 => sealed(Dialect::NextauthV4, secrets),
             ProviderKind::Auth0V4 => sealed(Dialect::Auth0V4, secrets),
@@ -103,7 +108,7 @@ impl Vector {
             providers: vec![provider],
             ..SessionConfig::default()
         };
-        SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
+        SessionAuthenticator::new(&config, &outbound(&OutboundConfig::default()).unwrap()).unwrap()
     }
 
     async fn authenticate(&self, sid_claim: Vec<String>) -> Result<Session, SessionError> {

@@ -129,9 +129,11 @@ impl AccessLog {
         &self.metrics
     }
 
-    /// Eight bytes of a keyed hash of the user id, in hex.
-    fn hash(&self, user: &UserId) -> String {
-        let tag = hmac::sign(&self.user_hash, user.as_str().as_bytes());
+    /// What stands for `text`, a user id for example, in every line: eight bytes of a keyed hash, in
+    /// hex.
+    #[must_use]
+    pub fn hash(&self, text: &str) -> String {
+        let tag = hmac::sign(&self.user_hash, text.as_bytes());
         let mut hex = String::with_capacity(16);
         for byte in tag.as_ref().iter().take(8) {
             for digit in [byte >> 4, byte & 15] {
@@ -255,7 +257,7 @@ impl Record {
             status: self.status,
             code: self.code.label(),
             provider: self.provider,
-            user: self.user.as_ref().map(|user| self.log.hash(user)),
+            user: self.user.as_ref().map(|user| self.log.hash(user.as_str())),
             bytes: self.bytes,
             duration_ms: milliseconds(took),
             first_byte_ms: self.first_byte.map(milliseconds),

@@ -35,6 +35,7 @@ pub struct Metrics {
     lookup_duration: Histograms,
     cache: Counters<1>,
     cache_entries: IntGauge,
+    revocations: IntGauge,
     mints: Counters<1>,
     mint_duration: Histogram,
     replays: IntCounter,
@@ -138,6 +139,7 @@ impl Metrics {
                 CacheOutcome::ALL.iter().map(|outcome| [outcome.label()]),
             )?,
             cache_entries: registrar.gauge("token_cache_entries", "Identities in the token cache.")?,
+            revocations: registrar.gauge("revocations", "Revocations held.")?,
             mints: registrar.counters(
                 "mints_total",
                 "Tokens minted or signed, by how it ended.",
@@ -268,6 +270,12 @@ impl Metrics {
     pub fn cache_entries(&self, entries: usize) {
         self.cache_entries
             .set(i64::try_from(entries).unwrap_or(i64::MAX));
+    }
+
+    /// The number of revocations held.
+    pub fn revocations(&self, held: usize) {
+        self.revocations
+            .set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// One mint ended.

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
 use crate::flight::{Flight, Follower};
-use crate::identity::Identity;
+use crate::identity::{Identity, UserId};
 use crate::telemetry::labels::CacheOutcome;
 use crate::telemetry::metrics::Metrics;
 
@@ -155,6 +155,20 @@ impl TokenCache {
         self.metrics.cache_entries(self.len());
     }
 
+    /// Drops what is held for `user`, and returns how many tokens that were. Looks at every entry.
+    pub fn forget_user(&self, user: &UserId) -> usize {
+        self.forget(|identity| identity.user == *user)
+    }
+
+    /// Drops what is held for the session id `session_id`, and returns how many tokens that were. Looks
+    /// at every entry.
+    pub fn forget_session(&self, session_id: &str) -> usize {
+        self.forget(|identity| {
+            let held = identity.session_id.as_ref();
+            held.is_some_and(|held| held.as_str() == session_id)
+        })
+    }
+
     /// Closes connections to the mint that can no longer be used.
     pub fn sweep_connections(&self) {
         self.minter.sweep_connections();
@@ -178,6 +192,15 @@ impl TokenCache {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn forget(&self, chosen: impl Fn(&Identity) -> bool) -> usize {
+        let (gone, tokens) = self.entries.take_out(chosen);
+        for identity in gone {
+            self.users.forget(&identity);
+        }
+        self.metrics.cache_entries(self.len());
+        tokens
     }
 
     /// What there is, or else a mint that is begun for it.

@@ -146,6 +146,22 @@ impl Entries {
         }
     }
 
+    /// Puts out the entries that `chosen` names, and returns whose they were and how many tokens were
+    /// in them; whoever waits for a mint of theirs still gets the outcome.
+    pub(super) fn take_out(&self, chosen: impl Fn(&Identity) -> bool) -> (Vec<Identity>, usize) {
+        let (mut gone, mut tokens) = (Vec::new(), 0);
+        self.map.retain(|identity, entry| {
+            let is_chosen = chosen(identity);
+            if is_chosen {
+                tokens += usize::from(entry.held.is_some());
+                gone.push(identity.clone());
+            }
+            !is_chosen
+        });
+        self.held.fetch_sub(gone.len(), Ordering::Relaxed);
+        (gone, tokens)
+    }
+
     /// Puts out everything that is spent, and returns whose it was.
     pub(super) fn sweep(&self, now: Now) -> Vec<Identity> {
         let mut gone = Vec::new();

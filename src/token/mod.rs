@@ -136,8 +136,12 @@ impl TokenMinter {
         }
     }
 
-    /// One token for `identity`; `now` is the moment before it was asked for.
-    async fn mint(&self, identity: &Identity, now: Now) -> Result<Minted, TokenError> {
+    /// One token for `identity`; `now` is the moment before it was asked for. Requests go by way of
+    /// [`TokenCache`], which bounds how often and how long; a mint alone has twice `mint.timeout`.
+    ///
+    /// # Errors
+    /// Behest refuses, is unavailable, or answers with what is no token for this user.
+    pub async fn mint(&self, identity: &Identity, now: Now) -> Result<Minted, TokenError> {
         match self {
             Self::Sign(signer) => signer.mint(identity, now).await,
             Self::Exchange(exchange) => exchange.mint(identity, now).await,

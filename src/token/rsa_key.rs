@@ -47,6 +47,12 @@ impl RsaKey {
         }
     }
 
+    /// The length of its modulus, in bits.
+    #[must_use]
+    pub fn bits(&self) -> usize {
+        self.0.public_modulus_len() * 8
+    }
+
     /// The RS256 signature (RFC 7518 section 3.3) of `message`.
     ///
     /// # Errors

@@ -73,6 +73,12 @@ impl Signer {
         })))
     }
 
+    /// The size of the RSA key, in bits.
+    #[must_use]
+    pub fn key_bits(&self) -> usize {
+        self.0.key.bits()
+    }
+
     /// Every problem of `config` in this mode.
     pub(super) fn validate(config: &MintConfig) -> Vec<KeyError> {
         let problems = [

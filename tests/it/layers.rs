@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules that it may name, itself left out. The emulator names none: it must
 /// not share a mistake with the gateway. `error` and `telemetry` name each other by intent: a record
 /// carries a code word, and code words are labels.
-const MAY_KNOW: [(&str, &[&str]); 17] = [
+const MAY_KNOW: [(&str, &[&str]); 19] = [
     ("admission", &["identity"]),
     ("client", &["clock"]),
     ("clock", &[]),
@@ -22,6 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "admission",
             "client",
             "forward",
+            "revocation",
             "session",
             "telemetry",
             "token",
@@ -29,7 +30,14 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
     ),
     (
         "forward",
-        &["admission", "client", "error", "telemetry", "token"],
+        &[
+            "admission",
+            "client",
+            "error",
+            "revocation",
+            "telemetry",
+            "token",
+        ],
     ),
     (
         "gateway",
@@ -40,6 +48,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "error",
             "forward",
             "identity",
+            "revocation",
             "session",
             "telemetry",
             "token",
@@ -55,6 +64,7 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "error",
             "forward",
             "gateway",
+            "revocation",
             "secret",
             "session",
             "telemetry",
@@ -63,7 +73,8 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
         ],
     ),
     ("identity", &[]),
-    ("inspect", &["clock", "identity", "session"]),
+    ("inspect", &["clock", "identity", "session", "telemetry"]),
+    ("revocation", &["clock", "identity"]),
     ("secret", &[]),
     (
         "server",
@@ -73,7 +84,9 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
             "config",
             "error",
             "forward",
+            "gateway",
             "generation",
+            "revocation",
             "telemetry",
         ],
     ),
@@ -90,8 +103,14 @@ const MAY_KNOW: [(&str, &[&str]); 17] = [
 /// other programs are not asked.
 const HOMES: [(&str, &[&str]); 17] = [
     ("ipnet::", &["admission/trusted_proxies.rs"]),
-    ("prometheus::", &["telemetry/metrics.rs"]),
-    ("dashmap::", &["admission/limits.rs", "token/entries.rs"]),
+    (
+        "prometheus::",
+        &["telemetry/metrics.rs", "telemetry/metrics/families.rs"],
+    ),
+    (
+        "dashmap::",
+        &["admission/limits.rs", "revocation.rs", "token/entries.rs"],
+    ),
     ("quick_cache::", &["session/remembered.rs"]),
     ("jsonwebtoken::", &["token/sign.rs"]),
     (
@@ -119,7 +138,12 @@ const HOMES: [(&str, &[&str]); 17] = [
     ("SystemTime::now", &["clock.rs"]),
     (
         "StatusCode::UNAUTHORIZED",
-        &["error.rs", "forward/upstream.rs", "server/admin.rs"],
+        &[
+            "error.rs",
+            "error/body.rs",
+            "forward/upstream.rs",
+            "server/admin.rs",
+        ],
     ),
 ];
 

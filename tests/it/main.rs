@@ -38,6 +38,7 @@ mod refusal_lines;
 mod refused_bodies;
 mod rejected_tokens;
 mod request_bodies;
+mod revocations;
 mod rotation;
 mod session_ids;
 mod sessions;

@@ -161,8 +161,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use behest_gateway::clock::Clock;
-    use behest_gateway::config::{Config, Sources};
-    use behest_gateway::generation::built_in_outbound;
+    use behest_gateway::config::{Config, OutboundConfig, Sources};
+    use behest_gateway::generation::outbound;
     use behest_gateway::session::{Front, Session, SessionAuthenticator, Visit};
 
     use super::*;
@@ -176,7 +176,7 @@ mod tests {
             ..Sources::default()
         };
         let session = Config::load_session(sources).unwrap().session;
-        SessionAuthenticator::new(&session, &built_in_outbound().unwrap()).unwrap()
+        SessionAuthenticator::new(&session, &outbound(&OutboundConfig::default()).unwrap()).unwrap()
     }
 
     fn sent_back(cookie: &HeaderValue) -> HeaderMap {

@@ -292,11 +292,11 @@ fn proxies_and_roots_of_the_environment_are_taken_over() {
     assert!(!report(&loaded).contains("hunter22"));
     let upstream = loaded.config.upstream;
     assert_eq!(
-        upstream.proxy.unwrap().expose(),
+        upstream.outbound.proxy.unwrap().expose(),
         b"http://user:hunter22@proxy:3128"
     );
-    assert_eq!(upstream.no_proxy.as_deref(), Some("localhost"));
-    assert_eq!(upstream.ssl_cert_file, Some(roots));
+    assert_eq!(upstream.outbound.no_proxy.as_deref(), Some("localhost"));
+    assert_eq!(upstream.outbound.ssl_cert_file, Some(roots));
     let warned = load(&[("SSL_CERT_FILE", "/nonexistent/roots.pem")]).unwrap();
     assert!(warned.warnings.join("").contains("SSL_CERT_FILE"));
 }

@@ -18,11 +18,11 @@ fn read(payload: &str) -> Result<Claims<'_>, Refusal> {
     Claims::read(payload.as_bytes(), &ClaimRules::default(), expiry, now)
 }
 
-fn invalid(refusal: Option<Refusal>) -> Option<InvalidReason> {
-    match refusal {
-        Some(Refusal::Invalid(reason)) => Some(reason),
-        _ => None,
-    }
+fn invalid(refusal: Option<&Refusal>) -> Option<InvalidReason> {
+    let Some(Refusal::Invalid(reason)) = refusal else {
+        return None;
+    };
+    Some(*reason)
 }
 
 fn is_expired(payload: &str) -> bool {
@@ -31,14 +31,18 @@ fn is_expired(payload: &str) -> bool {
 
 #[track_caller]
 fn assert_refused(payload: &str, reason: InvalidReason) {
-    assert_eq!(invalid(read(payload).err()), Some(reason), "{payload}");
+    assert_eq!(
+        invalid(read(payload).err().as_ref()),
+        Some(reason),
+        "{payload}"
+    );
 }
 
 #[track_caller]
 fn assert_user(user: &str, expected: Result<&str, InvalidReason>) {
     let payload = format!(r#"{{"sub":{user},"exp":4102444800}}"#);
     let found = read(&payload).map(|claims| claims.user.as_str().to_owned());
-    let found = found.map_err(|refusal| invalid(Some(refusal)).unwrap());
+    let found = found.map_err(|refusal| invalid(Some(&refusal)).unwrap());
     assert_eq!(found, expected.map(str::to_owned), "{user}");
 }
 
@@ -116,7 +120,7 @@ fn only_a_json_object_in_utf8_is_a_session() {
     };
     let expiry = Expiry::Judged(None);
     let found = Claims::read(b"{\"sub\":\"\xff\"}", &ClaimRules::default(), expiry, now);
-    assert_eq!(invalid(found.err()), Some(InvalidReason::Payload));
+    assert_eq!(invalid(found.err().as_ref()), Some(InvalidReason::Payload));
 }
 
 #[test]
@@ -175,7 +179,7 @@ fn a_prefix_keeps_the_users_of_two_providers_apart() {
     assert_eq!(read_with(r#"{"sub":7}"#, &rules).unwrap(), "rails:7");
     let empty = read_with(r#"{"sub":" "}"#, &rules).unwrap_err();
     assert_eq!(
-        invalid(Some(empty)),
+        invalid(Some(&empty)),
         Some(InvalidReason::User(UserIdError::Empty))
     );
 }
@@ -236,6 +240,6 @@ fn a_session_from_the_future_is_refused_where_its_library_does() {
         });
         let found = Claims::read(payload.as_bytes(), &ClaimRules::default(), expiry, now);
         let expected = refused.then_some(InvalidReason::IssuedInFuture);
-        assert_eq!(invalid(found.err()), expected);
+        assert_eq!(invalid(found.err().as_ref()), expected);
     }
 }

@@ -119,15 +119,22 @@ export async function startProgram(arrange, tries = 3) {
   }
 }
 
-/** Runs a program to its end with `input` on standard input. */
-export function runProgram(name, args, env, input) {
+/** Runs a program to its end with `input` on standard input; one that takes longer than `limit` is killed. */
+export function runProgram(name, args, env, input, limit = 60_000) {
   return new Promise((done, failed) => {
-    const child = spawn(join(BIN_DIR, name), args, { env: { PATH: process.env.PATH, ...env } });
+    const child = spawn(join(BIN_DIR, name), args, {
+      env: { PATH: process.env.PATH, ...env },
+      timeout: limit,
+      killSignal: 'SIGKILL',
+    });
     const result = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text) => (result.stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text) => (result.stderr += text));
     child.once('error', failed);
-    child.once('close', (code) => done({ ...result, code }));
+    child.once('close', (code, signal) => {
+      if (signal) failed(new Error(`${name} ended by ${signal}, after ${limit} ms at the latest`));
+      else done({ ...result, code });
+    });
     child.stdin.on('error', () => {}); // it may answer without reading all of its input
     child.stdin.end(input);
   });

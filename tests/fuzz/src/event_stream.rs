@@ -21,6 +21,7 @@ use super::gateway::clock::Clock;
 use super::gateway::forward::body::{Broken, ObservedBody, Relay};
 use super::gateway::generation::Process;
 use super::gateway::identity::UserId;
+use super::gateway::revocation::{Holder, Revocations};
 use super::gateway::secret::Secret;
 use super::gateway::telemetry::access_log::{AccessLog, Lines};
 use super::scripted::{End, Scripted};
@@ -56,6 +57,16 @@ thread_local! {
         .start_paused(true)
         .build()
         .unwrap();
+}
+
+/// Whose answer it is.
+fn holder() -> Holder {
+    Holder {
+        user: AROUND.user.clone(),
+        claim: None,
+        session_id: None,
+        issued_at: None,
+    }
 }
 
 /// How the answer says where its body ends.
@@ -124,6 +135,8 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
         .unwrap();
     let driver = tokio::spawn(async move { drop(connection.await) }).abort_handle();
     let cut = CancellationToken::new();
+    let clock = Clock::manual(0);
+    let revocations = Revocations::new(clock.clone(), cut.clone());
     let exchange = async {
         let request = Request::new(SendBody::from(Full::<Bytes>::default()));
         let incoming = sender.send_request(request).await.unwrap().into_body();
@@ -132,7 +145,7 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
             ResponseBody::of(incoming, sender, driver),
             answer.is_event_stream,
             Duration::from_mins(5),
-            cut.clone(),
+            revocations.watch(holder(), clock.now()).unwrap(),
             AROUND.limits.enter(&AROUND.user).unwrap(),
         );
         let mut body = ObservedBody::upstream(relay, AROUND.log.begin(Method::POST, id, PEER));

@@ -7,7 +7,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::gateway::clock::Now;
-use super::gateway::generation::built_in_outbound;
+use super::gateway::config::OutboundConfig;
+use super::gateway::generation::outbound;
 use super::gateway::secret::Secret;
 use super::gateway::session::{
     Dialect, FormatConfig, Front, ProviderConfig, ProviderKind, Session, SessionAuthenticator,
@@ -46,7 +47,7 @@ static AUTHENTICATOR: LazyLock<SessionAuthenticator> = LazyLock::new(|| {
         .into(),
         ..SessionConfig::default()
     };
-    SessionAuthenticator::new(&config, &built_in_outbound().unwrap()).unwrap()
+    SessionAuthenticator::new(&config, &outbound(&OutboundConfig::default()).unwrap()).unwrap()
 });
 
 /// What the gateway makes of a request with these headers.
