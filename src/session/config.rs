@@ -97,7 +97,8 @@ impl FormatConfig {
             Self::IronSession { passwords } => {
                 passwords.iter().map(|(_, password)| password).collect()
             }
-            Self::Signed(_) | Self::Lookup(_) => Vec::new(),
+            Self::Signed(config) => config.secrets.iter().collect(),
+            Self::Lookup(_) => Vec::new(),
         }
     }
 
