@@ -225,3 +225,32 @@ impl WayOut {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OutboundConfig;
+
+    #[tokio::test]
+    async fn a_cookie_never_travels_unencrypted_to_another_machine() {
+        let way = WayOut {
+            outbound: generation::outbound(&OutboundConfig::default()).unwrap(),
+            connect_timeout: call::WITHIN,
+        };
+        let server = public_server("http://app.invalid", &way).unwrap();
+        let cookie = Some(Ok(HeaderValue::from_static("a=hunter2")));
+        let found = stream_of(&server, cookie, None, &Clock::system()).await;
+        assert_eq!((found[0].check, found[0].level), (COOKIE, Level::Error));
+        assert!(found[0].what.contains("not sent"), "{found:?}");
+        assert!(
+            !public_server("http://127.0.0.1:1", &way)
+                .unwrap()
+                .is_exposed
+        );
+        assert!(
+            !public_server("https://app.invalid/", &way)
+                .unwrap()
+                .is_exposed
+        );
+    }
+}

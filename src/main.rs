@@ -99,6 +99,7 @@ struct InspectArguments {
 }
 
 #[derive(Args)]
+#[command(next_help_heading = "What to look at besides")]
 struct DoctorArguments {
     /// Mint (or sign) a token as for a user's request, and see whether Behest takes it
     #[arg(long)]
@@ -124,7 +125,7 @@ struct DoctorArguments {
     #[arg(long, value_name = "NAME", requires = "cookie_file")]
     model: Option<String>,
     /// Print one JSON object instead of text: findings (check, level, what, fix) and worst
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     json: bool,
 }
 

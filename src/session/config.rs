@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::cookie::CookieName;
 use super::kind::ProviderKind;
 use super::lookup::LookupConfig;
-use super::signed::SignedConfig;
+use super::proof::ProofConfig;
+use super::signed::{Algorithm, KeySource, SignedConfig};
 use crate::secret::Secret;
 
 /// How sessions are recognised (`[session]`).
@@ -98,7 +99,10 @@ impl FormatConfig {
                 passwords.iter().map(|(_, password)| password).collect()
             }
             Self::Signed(config) => config.secrets.iter().collect(),
-            Self::Lookup(_) => Vec::new(),
+            Self::Lookup(lookup) => {
+                let proof = lookup.proof.iter();
+                proof.flat_map(ProofConfig::secrets).collect()
+            }
         }
     }
 
@@ -106,10 +110,16 @@ impl FormatConfig {
     #[must_use]
     pub fn addresses(&self) -> Vec<SessionAddress> {
         match self {
+            Self::Signed(signed) => match &signed.keys {
+                Some(KeySource::Url { url, .. }) => vec![SessionAddress::Keys {
+                    url: url.to_string(),
+                    algorithms: signed.algorithms.clone(),
+                }],
+                Some(KeySource::Held(_)) | None => Vec::new(),
+            },
             Self::Sealed { .. }
             | Self::BetterAuthCache { .. }
             | Self::IronSession { .. }
-            | Self::Signed(_)
             | Self::Lookup(_) => Vec::new(),
         }
     }
@@ -119,7 +129,12 @@ impl FormatConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionAddress {
     /// An issuer's public keys.
-    Keys(String),
+    Keys {
+        /// Where.
+        url: String,
+        /// What tokens may be signed by.
+        algorithms: Vec<Algorithm>,
+    },
     /// Where the app says whose session a cookie is.
     App(String),
 }

@@ -267,6 +267,38 @@ async fn a_clock_that_is_off_is_an_error_before_tokens_are_rejected() {
 }
 
 #[tokio::test]
+async fn an_issuers_keys_are_fetched_and_must_fit_what_tokens_are_signed_by() {
+    let stage = Stage::new().await;
+    let base = stage.emulator.base_url();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    let keys = async |path: &str, algorithm: &str| {
+        let provider = format!(
+            "[[session.providers]]\nkind = \"signed\"\ncookie_names = [\"app_token\"]\n\
+             jwks_url = \"{base}{path}\"\nissuer = \"https://app.example\"\n\
+             audience = \"https://api.app.example\"\nalgorithms = [\"{algorithm}\"]\n"
+        );
+        std::fs::write(&file, provider).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let examined = examine(&config, &environment(&base, &[]), "").await;
+        assert_eq!(examined.of("jwks").len(), 1, "{:#}", examined.report);
+        let finding = examined.of("jwks")[0].clone();
+        (text(&finding, "level"), text(&finding, "what"))
+    };
+    let (level, what) = keys("/.well-known/jwks.json", "RS256").await;
+    assert_eq!(level, "ok", "{what}");
+    assert!(
+        what.starts_with("signed: ") && what.contains("for RS256"),
+        "{what}"
+    );
+    let (level, what) = keys("/.well-known/jwks.json", "ES256").await;
+    assert_eq!(level, "error", "{what}");
+    assert!(what.contains("none for ES256"), "{what}");
+    let (level, what) = keys("/elsewhere", "RS256").await;
+    assert_eq!(level, "error", "{what}");
+}
+
+#[tokio::test]
 async fn a_configuration_that_does_not_hold_is_the_finding() {
     let secret = "behest_xx_0123456789abcdef";
     let env = environment(
