@@ -45,6 +45,7 @@ describe('by the keys of an issuer', () => {
       const line = cookie(await issuer.sign(ADA, { kid: `${alg}-1` }));
       await sessions.served(line, { user: 'usr_ada', tier: 'pro' });
       await sessions.refused(tampered(line, NAME));
+      await sessions.refused(forged(line));
     });
   }
 
@@ -157,6 +158,13 @@ describe('by a shared secret', () => {
     }
   });
 });
+
+/** The same signature under another user's name. */
+function forged(line) {
+  const [head, body, signature] = line.split('.');
+  const claims = { ...JSON.parse(Buffer.from(body, 'base64url')), ...GRACE };
+  return [head, Buffer.from(JSON.stringify(claims)).toString('base64url'), signature].join('.');
+}
 
 /** A token under a shared secret. */
 function shared(claims, header = {}, secret = HS256_SECRET) {
