@@ -113,8 +113,12 @@ impl FormatConfig {
             Self::Sealed { .. }
             | Self::BetterAuthCache { .. }
             | Self::IronSession { .. }
-            | Self::Signed(_)
-            | Self::Lookup(_) => Vec::new(),
+            | Self::Signed(_) => Vec::new(),
+            Self::Lookup(lookup) => {
+                let url = lookup.url.iter();
+                url.map(|url| SessionAddress::App(url.to_string()))
+                    .collect()
+            }
         }
     }
 }

@@ -152,7 +152,10 @@ fn match_pair<'h>(
     separators: &[&[u8]],
 ) -> Option<(Part<'h>, &'h [u8])> {
     let rest = trim_start(pair).strip_prefix(name)?;
-    let (part, rest) = match separators.iter().find_map(|separator| rest.strip_prefix(*separator)) {
+    let (part, rest) = match separators
+        .iter()
+        .find_map(|separator| rest.strip_prefix(*separator))
+    {
         None => (Part::Base, rest),
         Some(suffix) => {
             let end = suffix.iter().position(|byte| !byte.is_ascii_digit())?;

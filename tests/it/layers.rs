@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules that it may name, itself left out. The emulator names none: it must
 /// not share a mistake with the gateway. `error` and `telemetry` name each other by intent: a record
 /// carries a code word, and code words are labels.
-const MAY_KNOW: [(&str, &[&str]); 19] = [
+const MAY_KNOW: [(&str, &[&str]); 21] = [
     ("admission", &["identity"]),
     ("client", &["clock"]),
     ("clock", &[]),
@@ -72,9 +72,11 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
             "token",
         ],
     ),
+    ("flight", &[]),
     ("identity", &[]),
     ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("revocation", &["clock", "identity"]),
+    ("retry_after", &["clock"]),
     ("secret", &[]),
     (
         "server",
@@ -90,12 +92,31 @@ const MAY_KNOW: [(&str, &[&str]); 19] = [
             "telemetry",
         ],
     ),
-    ("session", &["client", "clock", "identity", "secret"]),
+    (
+        "session",
+        &[
+            "client",
+            "clock",
+            "flight",
+            "identity",
+            "retry_after",
+            "secret",
+            "telemetry",
+        ],
+    ),
     ("telemetry", &["clock", "error", "identity", "secret"]),
     ("tls", &[]),
     (
         "token",
-        &["client", "clock", "identity", "secret", "telemetry"],
+        &[
+            "client",
+            "clock",
+            "flight",
+            "identity",
+            "retry_after",
+            "secret",
+            "telemetry",
+        ],
     ),
 ];
 

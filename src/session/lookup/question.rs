@@ -36,7 +36,10 @@ impl<'r> Question<'r> {
     /// The name that its answer is kept under: of all that the answer may depend on.
     pub(super) fn fingerprint(&self, names: &Fingerprints) -> Fingerprint {
         let front = [self.scheme().as_bytes(), self.host.as_bytes()];
-        let parts: Vec<&[u8]> = front.into_iter().chain(self.pairs.iter().copied()).collect();
+        let parts: Vec<&[u8]> = front
+            .into_iter()
+            .chain(self.pairs.iter().copied())
+            .collect();
         names.of(&parts)
     }
 
