@@ -9,11 +9,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
 };
 
-use super::labels::{CacheOutcome, DisconnectPhase, MintOutcome, ReloadOutcome};
+use super::labels::{CacheOutcome, DisconnectPhase, KeyRefresh, MintOutcome, ReloadOutcome};
 
 /// Why metrics cannot be made or shown.
 pub type MetricsError = prometheus::Error;
@@ -36,6 +36,8 @@ pub struct Metrics {
     connections: IntGauge,
     connections_shed: IntCounter,
     sessions: Counters<2>,
+    key_refreshes: Counters<2>,
+    keys_held: IntGaugeVec,
     cache: Counters<1>,
     cache_entries: IntGauge,
     revocations: IntGauge,
@@ -114,6 +116,17 @@ impl Metrics {
                 "Sessions opened, by provider and outcome.",
                 ["provider", "outcome"],
                 pairs(labels.providers, labels.session_outcomes),
+            )?,
+            key_refreshes: registrar.counters(
+                "jwks_refreshes_total",
+                "Calls for the keys of an issuer (jwks_url), by provider and outcome.",
+                ["provider", "outcome"],
+                pairs(labels.providers, &KeyRefresh::ALL.map(KeyRefresh::label)),
+            )?,
+            keys_held: registrar.gauges(
+                "jwks_keys",
+                "Keys held of an issuer (jwks_url); 0 until the first call brings some.",
+                "provider",
             )?,
             cache: registrar.counters(
                 "token_cache_total",
@@ -273,6 +286,20 @@ impl Metrics {
             .set(i64::from(outcome == ReloadOutcome::Swapped));
     }
 
+    /// So many calls for the keys of a provider's issuer ended so.
+    pub fn key_refreshes(&self, provider: &'static str, outcome: KeyRefresh, calls: u64) {
+        if calls > 0 {
+            let labels = [provider, outcome.label()];
+            self.key_refreshes.count_many(labels, calls);
+        }
+    }
+
+    /// So many keys of a provider's issuer are held.
+    pub fn keys_held(&self, provider: &'static str, keys: usize) {
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        self.keys_held.with_label_values(&[provider]).set(keys);
+    }
+
     /// A panic was caught.
     pub fn panic(&self) {
         self.panics.inc();
@@ -287,10 +314,14 @@ struct Counters<const N: usize> {
 
 impl<const N: usize> Counters<N> {
     fn count(&self, labels: [&'static str; N]) {
+        self.count_many(labels, 1);
+    }
+
+    fn count_many(&self, labels: [&'static str; N], times: u64) {
         if let Some(handle) = self.handles.get(&labels) {
             handle
                 .get_or_init(|| self.family.with_label_values(&labels))
-                .inc();
+                .inc_by(times);
         }
     }
 }
@@ -329,6 +360,17 @@ impl Registrar<'_> {
         let metric = IntGauge::with_opts(Self::options(name, help))?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        let family = IntGaugeVec::new(Self::options(name, help), &[label])?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
     }
 
     fn counters<const N: usize>(
