@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cookie::CookieName;
 use super::kind::ProviderKind;
 use super::lookup::LookupConfig;
-use super::signed::SignedConfig;
+use super::signed::{KeySource, SignedConfig};
 use crate::secret::Secret;
 
 /// How sessions are recognised (`[session]`).
@@ -109,8 +109,11 @@ impl FormatConfig {
             Self::Sealed { .. }
             | Self::BetterAuthCache { .. }
             | Self::IronSession { .. }
-            | Self::Signed(_)
             | Self::Lookup(_) => Vec::new(),
+            Self::Signed(config) => match &config.keys {
+                Some(KeySource::Url { url, .. }) => vec![SessionAddress::Keys(url.to_string())],
+                Some(KeySource::Held(_)) | None => Vec::new(),
+            },
         }
     }
 }
