@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
-use crate::generation::built_in_outbound;
+use crate::config::OutboundConfig;
+use crate::generation::outbound;
 use crate::secret::Secret;
 use crate::session::{
     ClaimPaths, CookieName, FormatConfig, Front, ProviderConfig, ProviderKind, Session,
@@ -198,7 +199,7 @@ async fn every_vector_is_judged_as_its_library_does_and_again_from_memory() {
                 providers: vec![vector.config.provider(vector.kind(), keys)],
                 ..SessionConfig::default()
             };
-            let outbound = built_in_outbound().unwrap();
+            let outbound = outbound(&OutboundConfig::default()).unwrap();
             let authenticator = SessionAuthenticator::new(&config, &outbound).unwrap();
             for _ in 0..2 {
                 let found = authenticator.authenticate(&visit).await;
