@@ -221,9 +221,11 @@ async fn who_sleeps_is_woken_by_their_own_revocation_only() {
     let spared = tokio::spawn(async move { eve.revoked().await });
     tokio::task::yield_now().await;
     store.put(user("bob"), None);
-    bell.cancelled().await;
+    let rung = tokio::time::timeout(Duration::from_secs(10), bell.cancelled()).await;
+    assert!(rung.is_ok(), "no bell");
     let id = store.put(user("ada"), None);
-    assert_eq!(sleeping.await.unwrap(), Revoked(id));
+    let woken = tokio::time::timeout(Duration::from_secs(10), sleeping).await;
+    assert_eq!(woken.expect("nobody woke it").unwrap(), Revoked(id));
     // One that falls asleep only now.
     assert_eq!(ada_too.revoked().await, Revoked(id));
     assert!(!spared.is_finished());

@@ -294,7 +294,9 @@ async fn live_streams_are_cut_with_a_reason_silent_or_not_and_another_users_goes
         let stage = Stage::paced(pace, &[("GATEWAY_ADMIN_TOKEN", TOKEN)]).await;
         let stall = Fault::once(On::Data, Action::StallAfter { frames: 2 });
         stage.emulator.faults().push(stall);
-        let (_silent, silent) = open(&stage, protocol, "ada", "emulator").await;
+        let (_silent, mut silent) = open(&stage, protocol, "ada", "emulator").await;
+        // Its last: from here on only a bell can tell it.
+        silent.frame().await.unwrap().unwrap();
         let (_flowing, flowing) = open(&stage, protocol, "ada", "long").await;
         let (others, mut other) = open(&stage, protocol, "eve", "long").await;
         revoke(&stage, &json!({"user_id": "ada"})).await;
