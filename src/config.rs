@@ -88,7 +88,7 @@ impl Config {
         let admin = admin::admin(&mut fields, server.listen);
         let upstream = upstream::upstream(&mut fields);
         let mint = mint::mint(&mut fields);
-        let session = sessions::session(&mut fields);
+        let session = sessions::session(&mut fields, false);
         let cache = mint::cache(&mut fields, session.session_id.mix_client);
         let cross_origin = sections::cross_origin(&mut fields);
         let limits = sections::limits(&mut fields);
@@ -127,7 +127,7 @@ impl Config {
     /// Every problem with `[session]` and `[session_id]`.
     pub fn load_session(sources: Sources) -> Result<LoadedSession, ConfigProblems> {
         let mut fields = open(sources)?;
-        let session = sessions::session(&mut fields);
+        let session = sessions::session(&mut fields, true);
         let outbound = upstream::outbound(&mut fields);
         fields.refuse_unknown(Some(&["session", "session_id"]));
         fields.refuse_shown_secrets();

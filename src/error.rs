@@ -20,7 +20,7 @@ use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::revocation::Revoked;
-use crate::session::SessionError;
+use crate::session::{Asked, SessionError};
 use crate::token::TokenError;
 use body::error_json;
 pub use body::event_json;
@@ -184,9 +184,25 @@ fn session(error: &SessionError) -> Verdict {
             StatusCode::SERVICE_UNAVAILABLE,
             Code::SessionUnavailable,
             "The session cannot be checked at the moment. You are still signed in.",
-            Retry::After(Duration::from_secs(1)),
+            Retry::After(session_wait(error)),
         ),
     }
+}
+
+/// The wait that the app asks for, else a second.
+fn session_wait(error: &SessionError) -> Duration {
+    let asked = match error {
+        SessionError::Unavailable { asked, .. } => match asked {
+            Asked::App { retry_after } => *retry_after,
+            Asked::Issuer => None,
+        },
+        SessionError::Missing { .. }
+        | SessionError::Expired { .. }
+        | SessionError::Invalid { .. }
+        | SessionError::NotAllowed { .. }
+        | SessionError::NeedsLookup { .. } => None,
+    };
+    asked.unwrap_or(Duration::from_secs(1))
 }
 
 fn token(error: &TokenError) -> Verdict {

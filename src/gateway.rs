@@ -80,6 +80,7 @@ impl Gateway {
     pub fn sweep_connections(&self) {
         self.upstream.sweep_connections();
         self.tokens.sweep_connections();
+        self.sessions.sweep_connections();
     }
 
     /// One admitted request, top to bottom. Every step may end it.

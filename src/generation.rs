@@ -143,8 +143,8 @@ impl Generation {
         process: &Process,
         previous: Option<&Self>,
     ) -> Result<Self, BuildError> {
-        let outbound = outbound(&config.upstream.outbound)?;
-        let client = client(&config.upstream, &outbound, config.server.workers)?;
+        let outbound = outbound(&config.upstream.outbound)?.for_workers(config.server.workers);
+        let client = client(&config.upstream, &outbound)?;
         // A pool of its own: whatever goes wrong with a connection, a mint's answer cannot be read as
         // the answer to a page's request.
         let tokens = tokens(&config, client.with_own_pools(), process)?;
@@ -156,6 +156,7 @@ impl Generation {
         }
         let upstream = Upstream::new(client);
         let sessions = SessionAuthenticator::new(&config.session, &outbound)?;
+        sessions.count_in(&process.metrics);
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
@@ -235,11 +236,7 @@ pub fn outbound(config: &OutboundConfig) -> Result<Outbound, BuildError> {
 }
 
 /// How Behest is called.
-fn client(
-    upstream: &UpstreamConfig,
-    outbound: &Outbound,
-    workers: usize,
-) -> Result<Client, OriginError> {
+fn client(upstream: &UpstreamConfig, outbound: &Outbound) -> Result<Client, OriginError> {
     let origin =
         Uri::try_from(upstream.base_url.to_string()).map_err(|_| OriginError::NotAnOrigin)?;
     let config = ClientConfig {
@@ -247,7 +244,7 @@ fn client(
         first_byte_timeout: upstream.first_byte_timeout,
         pool_idle_timeout: upstream.pool_idle_timeout,
         pool_max_age: upstream.pool_max_age,
-        workers,
+        workers: outbound.workers(),
     };
     outbound.client(&origin, config)
 }

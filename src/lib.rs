@@ -50,7 +50,7 @@
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
 //! | [`doctor`] | what may be wrong around a gateway, a file for each check |
-//! | [`clock`], [`secret`], [`identity`] | what everything stands on |
+//! | [`clock`], [`secret`], [`identity`], `flight`, `retry_after` | what everything stands on |
 //! | `emulator` | Behest as a double (feature `emulator`); shares no code with the gateway |
 //!
 //! Who may know whom is enforced by a test (`tests/it/layers.rs`).
@@ -79,6 +79,7 @@ pub mod doctor;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 pub mod error;
+mod flight;
 pub mod forward;
 pub mod gateway;
 pub mod generation;
@@ -86,6 +87,7 @@ pub mod identity;
 pub mod inspect;
 #[cfg(test)]
 mod properties;
+mod retry_after;
 pub mod revocation;
 pub mod secret;
 pub mod server;

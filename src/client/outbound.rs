@@ -11,13 +11,30 @@ use super::{Client, ClientConfig, Connector, OriginError};
 pub struct Outbound {
     tls: Arc<rustls::ClientConfig>,
     proxies: Matcher,
+    workers: usize,
 }
 
 impl Outbound {
     /// Clients that trust what `tls` trusts, and go by way of the proxies that `proxies` names.
     #[must_use]
     pub fn new(tls: Arc<rustls::ClientConfig>, proxies: Matcher) -> Self {
-        Self { tls, proxies }
+        Self {
+            tls,
+            proxies,
+            workers: 1,
+        }
+    }
+
+    /// For so many worker threads.
+    #[must_use]
+    pub fn for_workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// The worker threads that call: a client has pools for each.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers
     }
 
     /// A client for `origin` (its path is not looked at), with connections of its own.

@@ -27,16 +27,19 @@ struct Shared {
     /// Whether `session.secrets` has problems of its own, so that lacking them is not told again.
     unread: bool,
     claims: Overrides,
+    /// Whether proof of a cookie is enough, and nobody need be asked whose it is.
+    proves: bool,
 }
 
-/// `[session]` and `[session_id]`
-pub(super) fn session(fields: &mut Fields) -> SessionConfig {
+/// `[session]` and `[session_id]`; `proves`: where a cookie can be proved, a session URL may lack.
+pub(super) fn session(fields: &mut Fields, proves: bool) -> SessionConfig {
     let before = fields.problems.len();
     let secrets = judged(fields, &SECRETS, APP_SECRETS);
     let shared = Shared {
         secrets,
         unread: fields.problems.len() > before,
         claims: Overrides::of_all(fields),
+        proves,
     };
     let max_age = fields.read(
         &MAX_AGE,

@@ -75,6 +75,10 @@ labels! {
         Issuer = "issuer",
         /// The app's session URL does not answer.
         App = "app",
+        /// The app knows no such session.
+        SignedOut = "signed_out",
+        /// The app's session URL answers with a redirect, or with no JSON.
+        AppAnswer = "app_answer",
         /// Behest refuses this user (400, 422).
         MintUser = "mint_user",
         /// Behest refuses the key (401, 403).
@@ -178,7 +182,7 @@ fn session(error: &SessionError) -> Reason {
         SessionError::NotAllowed { .. } => Reason::Claims,
         SessionError::Unavailable { asked, .. } => match asked {
             Asked::Issuer => Reason::Issuer,
-            Asked::App => Reason::App,
+            Asked::App { .. } => Reason::App,
         },
     }
 }
@@ -228,7 +232,10 @@ fn invalid(reason: InvalidReason) -> Reason {
         InvalidReason::NoUser
         | InvalidReason::UserType
         | InvalidReason::User(_)
-        | InvalidReason::Subject => Reason::User,
+        | InvalidReason::Subject
+        | InvalidReason::AppNamesNoUser => Reason::User,
+        InvalidReason::AppKnowsNot | InvalidReason::AppRefuses => Reason::SignedOut,
+        InvalidReason::AppRedirects | InvalidReason::AppNotJson => Reason::AppAnswer,
     }
 }
 

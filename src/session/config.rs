@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::cookie::CookieName;
 use super::kind::ProviderKind;
 use super::lookup::LookupConfig;
+use super::proof::ProofConfig;
 use super::signed::{Algorithm, KeySource, SignedConfig};
 use crate::secret::Secret;
 
@@ -98,7 +99,10 @@ impl FormatConfig {
                 passwords.iter().map(|(_, password)| password).collect()
             }
             Self::Signed(config) => config.secrets.iter().collect(),
-            Self::Lookup(_) => Vec::new(),
+            Self::Lookup(lookup) => {
+                let proof = lookup.proof.iter();
+                proof.flat_map(ProofConfig::secrets).collect()
+            }
         }
     }
 
@@ -113,10 +117,14 @@ impl FormatConfig {
                 }],
                 Some(KeySource::Held(_)) | None => Vec::new(),
             },
-            Self::Sealed { .. }
-            | Self::BetterAuthCache { .. }
-            | Self::IronSession { .. }
-            | Self::Lookup(_) => Vec::new(),
+            Self::Lookup(lookup) => {
+                let url = lookup.url.iter();
+                url.map(|url| SessionAddress::App(url.to_string()))
+                    .collect()
+            }
+            Self::Sealed { .. } | Self::BetterAuthCache { .. } | Self::IronSession { .. } => {
+                Vec::new()
+            }
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) use self::chunks::Chunks;
 pub(crate) use self::names::names;
 pub(super) use self::names::shown_names;
 
-use self::chunks::{Chunk, MAX_CHUNK_NAMES, assemble};
+use self::chunks::{Chunk, MAX_CHUNK_NAMES, MAX_JOINED, assemble};
 use super::error::InvalidReason;
 
 /// A cookie name: a token (RFC 6265 section 4.1.1, RFC 9110 section 5.6.2). Cheap to clone.
@@ -68,7 +68,7 @@ pub(super) fn find<'h>(
     let mut base: Option<&[u8]> = None;
     let mut chunks: Vec<Chunk<'h>> = Vec::new();
     for pair in headers.get_all(header::COOKIE).iter().flat_map(pairs) {
-        let Some((part, value)) = match_pair(pair, name, style.separator) else {
+        let Some((part, value)) = match_pair(pair, name, style.separators) else {
             continue;
         };
         match part {
@@ -88,6 +88,40 @@ pub(super) fn find<'h>(
         }
     }
     assemble(style, base, chunks)
+}
+
+/// The pairs of the cookie `name` and of its chunks as they came, blanks around them apart: the first
+/// of a repeated name, and none without a value.
+pub(super) fn pairs_of<'h>(
+    headers: &'h HeaderMap,
+    name: &CookieName,
+    style: Chunks,
+) -> Result<Vec<&'h [u8]>, InvalidReason> {
+    let name = name.as_str().as_bytes();
+    let mut seen: Vec<&[u8]> = Vec::new();
+    let mut found: Vec<&[u8]> = Vec::new();
+    for pair in headers.get_all(header::COOKIE).iter().flat_map(pairs) {
+        let Some((_, value)) = match_pair(pair, name, style.separators) else {
+            continue;
+        };
+        let pair = trim_end(trim_start(pair));
+        let end = memchr::memchr(b'=', pair).unwrap_or(pair.len());
+        let own_name = trim_end(pair.get(..end).unwrap_or(pair));
+        if seen.contains(&own_name) {
+            continue;
+        }
+        if seen.len() == MAX_CHUNK_NAMES {
+            return Err(InvalidReason::TooManyChunks);
+        }
+        seen.push(own_name);
+        if !value.is_empty() {
+            found.push(pair);
+        }
+    }
+    if found.iter().map(|pair| pair.len()).sum::<usize>() > MAX_JOINED {
+        return Err(InvalidReason::TooLarge);
+    }
+    Ok(found)
 }
 
 /// Which part of a session a cookie is.
@@ -115,10 +149,13 @@ fn pairs(field: &http::HeaderValue) -> impl Iterator<Item = &[u8]> {
 fn match_pair<'h>(
     pair: &'h [u8],
     name: &[u8],
-    separator: Option<&[u8]>,
+    separators: &[&[u8]],
 ) -> Option<(Part<'h>, &'h [u8])> {
     let rest = trim_start(pair).strip_prefix(name)?;
-    let (part, rest) = match separator.and_then(|separator| rest.strip_prefix(separator)) {
+    let (part, rest) = match separators
+        .iter()
+        .find_map(|separator| rest.strip_prefix(*separator))
+    {
         None => (Part::Base, rest),
         Some(suffix) => {
             let end = suffix.iter().position(|byte| !byte.is_ascii_digit())?;

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cookie::CookieName;
 use crate::identity::UserIdError;
@@ -83,8 +84,11 @@ pub enum Asked {
     #[error("the issuer's keys (session.providers[].jwks_url) cannot be had")]
     Issuer,
     /// The app.
-    #[error("the app's session URL (session.providers[].url) does not answer")]
-    App,
+    #[error("the app's session URL (session.providers[].url) does not say whose it is")]
+    App {
+        /// The wait that it asks for.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// Where a session stands in a request.
@@ -377,4 +381,29 @@ pub enum InvalidReason {
     /// `sub` is not what the issuer writes.
     #[error("the token's subject (`sub`) is missing, empty, too long or no text")]
     Subject,
+    /// The app answered that there is no session: 200 with nothing in it.
+    #[error(
+        "the app knows no such session: signed out, ended, or the cookie is not the one that the app reads (over https its name has a prefix: does cross_origin.public_origins say https?)"
+    )]
+    AppKnowsNot,
+    /// The app answered 401 or 403.
+    #[error(
+        "the app's session URL refuses the cookie (401 or 403): signed out, ended, or the cookie is none of the app's"
+    )]
+    AppRefuses,
+    /// The app answered with a redirect.
+    #[error(
+        "the app's session URL redirects, as to a sign-in page: signed out, or session.providers[].url is not the app's session URL"
+    )]
+    AppRedirects,
+    /// The app answered with something else than JSON.
+    #[error(
+        "the app's session URL answers with something else than JSON: is session.providers[].url right?"
+    )]
+    AppNotJson,
+    /// The app answered with a session in which there is no user id.
+    #[error(
+        "the app's answer has no user id at user_claim: add it there (Auth.js: in the `session` callback, session.user.id = user.id), or configure session.providers[].user_claim"
+    )]
+    AppNamesNoUser,
 }

@@ -213,7 +213,8 @@ impl ProviderKind {
     /// How the library spreads a session over several cookies.
     pub(super) fn chunks(self) -> Chunks {
         match self {
-            Self::AuthjsV5 | Self::NextauthV4 => Chunks::AUTH_JS,
+            Self::AuthjsV5 | Self::NextauthV4 | Self::AuthjsDatabase => Chunks::AUTH_JS,
+            Self::Lookup => Chunks::ANY,
             Self::Supabase => Chunks::SUPABASE,
             Self::Auth0V4 => Chunks::AUTH0,
             Self::BetterAuthCache => Chunks::BETTER_AUTH,
@@ -223,11 +224,9 @@ impl ProviderKind {
             | Self::Auth0Token
             | Self::Signed
             | Self::Bearer
-            | Self::AuthjsDatabase
             | Self::BetterAuth
             | Self::Kratos
-            | Self::ExpressSession
-            | Self::Lookup => Chunks::NONE,
+            | Self::ExpressSession => Chunks::NONE,
         }
     }
 }

@@ -63,6 +63,7 @@ use self::session_id::SessionIds;
 use crate::client::Outbound;
 use crate::clock::Now;
 use crate::identity::Identity;
+use crate::telemetry::metrics::Metrics;
 
 /// A recognised session.
 #[derive(Clone, Debug)]
@@ -226,6 +227,30 @@ impl SessionAuthenticator {
             }
         }
         looks
+    }
+
+    /// Whether an app is asked, who must then be told how the browser reaches it ([`Visit::front`]).
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.lookups().next().is_some()
+    }
+
+    /// Counts lookups in `metrics` from now on.
+    pub fn count_in(&self, metrics: &Arc<Metrics>) {
+        for lookup in self.lookups() {
+            lookup.count_in(metrics);
+        }
+    }
+
+    /// Closes connections to apps that can no longer be used.
+    pub fn sweep_connections(&self) {
+        for lookup in self.lookups() {
+            lookup.sweep_connections();
+        }
+    }
+
+    fn lookups(&self) -> impl Iterator<Item = &lookup::Lookup> {
+        self.providers.iter().filter_map(Provider::lookup)
     }
 
     /// Where the provider that recognised `session` looks for the user id.

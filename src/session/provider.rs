@@ -84,7 +84,7 @@ impl Provider {
         outbound: &Outbound,
     ) -> Result<Self, SessionBuildError> {
         let kind = config.kind;
-        let format = formats(&config.format, outbound).map_err(|fault| SessionBuildError {
+        let format = formats(config, outbound).map_err(|fault| SessionBuildError {
             index,
             kind: kind.label(),
             fault,
@@ -153,6 +153,18 @@ impl Provider {
             Carrier::Authorization => self.bearer.is_some(),
         };
         is_named && self.kind.label() == session.provider
+    }
+
+    /// The app that is asked, where one is.
+    pub(super) fn lookup(&self) -> Option<&Lookup> {
+        // One for all cookie names.
+        match &self.cookies.first()?.1 {
+            Format::Lookup(lookup) => Some(lookup),
+            Format::Sealed(_)
+            | Format::BetterAuthCache(_)
+            | Format::IronSession(_)
+            | Format::Signed(_) => None,
+        }
     }
 
     /// Where the user id is looked for.
@@ -257,8 +269,11 @@ impl Provider {
 type Formats<'c> = Box<dyn Fn(usize, &CookieName) -> Format + 'c>;
 
 /// One format for each cookie; what they have in common is made once.
-fn formats<'c>(config: &'c FormatConfig, outbound: &Outbound) -> Result<Formats<'c>, BuildFault> {
-    Ok(match config {
+fn formats<'c>(
+    provider: &'c ProviderConfig,
+    outbound: &Outbound,
+) -> Result<Formats<'c>, BuildFault> {
+    Ok(match &provider.format {
         FormatConfig::Sealed { dialect, secrets } => Box::new(|_, name| {
             Format::Sealed(match dialect {
                 Dialect::AuthjsV5 => Keyring::authjs_v5(secrets, name),
@@ -287,7 +302,8 @@ fn formats<'c>(config: &'c FormatConfig, outbound: &Outbound) -> Result<Formats<
             Box::new(move |_, _| Format::Signed(Arc::clone(&signed)))
         }
         FormatConfig::Lookup(config) => {
-            let lookup = Arc::new(Lookup::new(config, outbound)?);
+            let user = &provider.claims.paths.user;
+            let lookup = Arc::new(Lookup::new(provider.kind, config, user, outbound)?);
             Box::new(move |_, _| Format::Lookup(Arc::clone(&lookup)))
         }
     })

@@ -11,6 +11,9 @@ macro_rules! labels {
             /// Every value.
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
+            /// Every label.
+            pub const LABELS: &[&'static str] = &[$($label,)+];
+
             /// The label's value.
             #[must_use]
             pub fn label(self) -> &'static str {
@@ -51,6 +54,40 @@ labels! {
         Timeout = "timeout",
         /// No place among the mints in flight in time.
         Overloaded = "overloaded",
+    }
+}
+
+labels! {
+    /// What the app said of a session.
+    LookupOutcome {
+        /// Whose it is.
+        Known = "known",
+        /// That it is nobody's, or has ended.
+        Refused = "refused",
+        /// Nothing: its session URL answers with an error.
+        Status = "status",
+        /// Nothing: there is no connection, or no whole answer.
+        Unreachable = "unreachable",
+        /// Nothing in time.
+        Timeout = "timeout",
+        /// It was not asked: too many other questions were under way.
+        Overloaded = "overloaded",
+    }
+}
+
+labels! {
+    /// What a look for an earlier answer of the app found.
+    LookupCacheOutcome {
+        /// Whose session it is.
+        Hit = "hit",
+        /// That it is nobody's.
+        Negative = "negative",
+        /// A failure of a moment ago.
+        Failed = "failed",
+        /// The same question under way.
+        Joined = "joined",
+        /// Nothing: the app is asked.
+        Miss = "miss",
     }
 }
 

@@ -1,28 +1,22 @@
-//! Every metric, and the only file that knows prometheus.
+//! Every metric; this file and its own are the only ones that know prometheus.
 //!
 //! Labels come from closed sets of `&'static str`: no user id, token, session or model name can be
 //! one. A handle is resolved at its first use and kept, so that counting on the request path is a
 //! lookup by a static word and one atomic add, and the page lists only what has happened.
 
-use std::collections::HashMap;
-use std::sync::OnceLock;
+mod families;
+
 use std::time::Duration;
 
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
-};
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
-use super::labels::{CacheOutcome, DisconnectPhase, MintOutcome, ReloadOutcome};
+use self::families::{Counters, Histograms, Registrar, pairs};
+use super::labels::{
+    CacheOutcome, DisconnectPhase, LookupCacheOutcome, LookupOutcome, MintOutcome, ReloadOutcome,
+};
 
 /// Why metrics cannot be made or shown.
 pub type MetricsError = prometheus::Error;
-
-/// Durations, in seconds, from a cache hit's microseconds to a long stream's minutes.
-const SECONDS: [f64; 16] = [
-    0.000_05, 0.000_1, 0.000_25, 0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
-    300.0, 1800.0,
-];
 
 /// Every metric of the process, shared by all workers and kept across reloads.
 pub struct Metrics {
@@ -36,6 +30,9 @@ pub struct Metrics {
     connections: IntGauge,
     connections_shed: IntCounter,
     sessions: Counters<2>,
+    lookups: Counters<2>,
+    lookup_cache: Counters<2>,
+    lookup_duration: Histograms,
     cache: Counters<1>,
     cache_entries: IntGauge,
     revocations: IntGauge,
@@ -89,11 +86,13 @@ impl Metrics {
             duration: registrar.histograms(
                 "request_duration_seconds",
                 "From the request's head to the end of the answer's body.",
+                "route",
                 labels.routes,
             )?,
             first_byte: registrar.histograms(
                 "first_byte_seconds",
                 "From the request's head to the head of Behest's answer.",
+                "route",
                 labels.routes,
             )?,
             added: registrar.histogram(
@@ -114,6 +113,24 @@ impl Metrics {
                 "Sessions opened, by provider and outcome.",
                 ["provider", "outcome"],
                 pairs(labels.providers, labels.session_outcomes),
+            )?,
+            lookups: registrar.counters(
+                "session_lookups_total",
+                "Questions to the app whose session a cookie is, by provider and answer.",
+                ["provider", "outcome"],
+                pairs(labels.providers, LookupOutcome::LABELS),
+            )?,
+            lookup_cache: registrar.counters(
+                "session_lookup_cache_total",
+                "Looks for an earlier answer of the app, by provider and by what was found.",
+                ["provider", "outcome"],
+                pairs(labels.providers, LookupCacheOutcome::LABELS),
+            )?,
+            lookup_duration: registrar.histograms(
+                "session_lookup_duration_seconds",
+                "One question to the app, the wait for a place included.",
+                "provider",
+                labels.providers,
             )?,
             cache: registrar.counters(
                 "token_cache_total",
@@ -233,6 +250,17 @@ impl Metrics {
         self.sessions.count([provider, outcome]);
     }
 
+    /// The app was asked whose session a cookie is.
+    pub fn lookup(&self, provider: &'static str, outcome: LookupOutcome, took: Duration) {
+        self.lookups.count([provider, outcome.label()]);
+        self.lookup_duration.observe(provider, took);
+    }
+
+    /// A look for an earlier answer of the app.
+    pub fn lookup_cache(&self, provider: &'static str, outcome: LookupCacheOutcome) {
+        self.lookup_cache.count([provider, outcome.label()]);
+    }
+
     /// A look into the token cache.
     pub fn cache(&self, outcome: CacheOutcome) {
         self.cache.count([outcome.label()]);
@@ -277,108 +305,4 @@ impl Metrics {
     pub fn panic(&self) {
         self.panics.inc();
     }
-}
-
-/// A family of counters whose handles are resolved at first use.
-struct Counters<const N: usize> {
-    family: IntCounterVec,
-    handles: HashMap<[&'static str; N], OnceLock<IntCounter>>,
-}
-
-impl<const N: usize> Counters<N> {
-    fn count(&self, labels: [&'static str; N]) {
-        if let Some(handle) = self.handles.get(&labels) {
-            handle
-                .get_or_init(|| self.family.with_label_values(&labels))
-                .inc();
-        }
-    }
-}
-
-/// A family of histograms of durations by route.
-struct Histograms {
-    family: HistogramVec,
-    handles: HashMap<&'static str, OnceLock<Histogram>>,
-}
-
-impl Histograms {
-    fn observe(&self, route: &'static str, took: Duration) {
-        if let Some(handle) = self.handles.get(route) {
-            handle
-                .get_or_init(|| self.family.with_label_values(&[route]))
-                .observe(took.as_secs_f64());
-        }
-    }
-}
-
-/// Makes metrics, all with one prefix.
-struct Registrar<'a>(&'a Registry);
-
-impl Registrar<'_> {
-    fn options(name: &str, help: &str) -> Opts {
-        Opts::new(name, help).namespace("behest_gateway")
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        let metric = IntCounter::with_opts(Self::options(name, help))?;
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-        let metric = IntGauge::with_opts(Self::options(name, help))?;
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counters<const N: usize>(
-        &self,
-        name: &str,
-        help: &str,
-        labels: [&str; N],
-        values: impl Iterator<Item = [&'static str; N]>,
-    ) -> Result<Counters<N>, prometheus::Error> {
-        let family = IntCounterVec::new(Self::options(name, help), &labels)?;
-        self.0.register(Box::new(family.clone()))?;
-        let handles = values.map(|labels| (labels, OnceLock::new())).collect();
-        Ok(Counters { family, handles })
-    }
-
-    fn histogram(&self, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
-        let metric = Histogram::with_opts(Self::buckets(name, help))?;
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        routes: &[&'static str],
-    ) -> Result<Histograms, prometheus::Error> {
-        let family = HistogramVec::new(Self::buckets(name, help), &["route"])?;
-        self.0.register(Box::new(family.clone()))?;
-        let handles = routes
-            .iter()
-            .map(|&route| (route, OnceLock::new()))
-            .collect();
-        Ok(Histograms { family, handles })
-    }
-
-    fn buckets(name: &str, help: &str) -> HistogramOpts {
-        HistogramOpts::from(Self::options(name, help)).buckets(SECONDS.to_vec())
-    }
-
-    fn build_info(&self) -> Result<(), prometheus::Error> {
-        let options = Self::options("build_info", "1, labelled with the version.")
-            .const_label("version", env!("CARGO_PKG_VERSION"));
-        let metric = IntGauge::with_opts(options)?;
-        metric.set(1);
-        self.0.register(Box::new(metric))
-    }
-}
-
-fn pairs(left: &[&'static str], right: &[&'static str]) -> impl Iterator<Item = [&'static str; 2]> {
-    left.iter()
-        .flat_map(|&first| right.iter().map(move |&second| [first, second]))
 }

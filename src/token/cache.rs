@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::clock::{Clock, Now};
+use crate::flight::{Flight, Follower};
 use crate::identity::{Identity, UserId};
 use crate::telemetry::labels::CacheOutcome;
 use crate::telemetry::metrics::Metrics;
@@ -21,10 +22,9 @@ use crate::telemetry::metrics::Metrics;
 use super::breaker::Breaker;
 use super::entries::{Entries, Entry, RENEWAL_PAUSE, State};
 use super::failure_log::FailureLog;
-use super::flight::{Flight, Follower};
 use super::mint_task::Takeoff;
 use super::user_limits::UserLimits;
-use super::{AccessToken, CacheConfig, MintConfig, TokenError, TokenMinter};
+use super::{AccessToken, CacheConfig, MintConfig, Outcome, TokenError, TokenMinter};
 
 /// Tokens by identity. Shared by all workers.
 pub struct TokenCache {
@@ -45,7 +45,7 @@ pub struct TokenCache {
 /// What is had at once.
 enum Found {
     Token(Arc<AccessToken>),
-    Follow(Follower),
+    Follow(Follower<Outcome>),
 }
 
 /// What a change of an entry came to: what is had, and the mint to launch once its guard is gone.

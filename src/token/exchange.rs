@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::client::{Client, ClientError};
 use crate::clock::Now;
 use crate::identity::{Identity, SessionId};
+use crate::retry_after::retry_after;
 
-use super::retry_after::retry_after;
 use super::tiers::Tiers;
 use super::{InvalidAnswer, KeyError, KeyMode, MintConfig, Minted, Outage, TokenError, answer};
 

@@ -14,8 +14,7 @@ use crate::telemetry::labels::MintOutcome;
 
 use super::breaker::{Change, Pass};
 use super::entries::{Failure, Held};
-use super::flight::Outcome;
-use super::{AccessToken, InvalidAnswer, Minted, TokenCache, TokenError};
+use super::{AccessToken, InvalidAnswer, Minted, Outcome, TokenCache, TokenError};
 
 /// The lead of a renewal over a token's end, at most.
 const LONGEST_LEAD: Duration = Duration::from_mins(1);

@@ -12,12 +12,10 @@ mod entries;
 mod error;
 mod exchange;
 mod failure_log;
-mod flight;
 mod issued;
 mod key;
 mod mint_task;
 mod minted;
-mod retry_after;
 mod rsa_key;
 mod sign;
 mod tiers;
@@ -109,6 +107,9 @@ pub struct AccessToken {
     /// Not used from then on (monotonic).
     pub expires_at: Duration,
 }
+
+/// What a mint came to, shared by all who wait for it.
+type Outcome = Result<Arc<AccessToken>, TokenError>;
 
 /// Makes tokens: the closed set of mint modes, chosen by the key's prefix.
 pub enum TokenMinter {

@@ -117,7 +117,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 /// other programs are not asked.
 const HOMES: &[(&str, &[&str])] = &[
     ("ipnet::", &["admission/trusted_proxies.rs"]),
-    ("prometheus::", &["telemetry/metrics.rs"]),
+    (
+        "prometheus::",
+        &["telemetry/metrics.rs", "telemetry/metrics/families.rs"],
+    ),
     (
         "dashmap::",
         &["admission/limits.rs", "revocation.rs", "token/entries.rs"],

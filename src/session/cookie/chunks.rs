@@ -17,8 +17,8 @@ pub(super) const MAX_CHUNK_NAMES: usize = 4 * MAX_CHUNKS;
 /// How a library spreads a session over cookies named `NAME`, a separator, and a number.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::session) struct Chunks {
-    /// Between name and number; `None`: there are no chunks.
-    pub(super) separator: Option<&'static [u8]>,
+    /// What may stand between name and number; none: there are no chunks.
+    pub(super) separators: &'static [&'static [u8]],
     /// `NAME` and chunks of it, both with a value: else `NAME` alone counts.
     refuses_mixture: bool,
     gaps: Gaps,
@@ -40,7 +40,7 @@ enum Gaps {
 impl Chunks {
     /// One cookie.
     pub(in crate::session) const NONE: Self = Self {
-        separator: None,
+        separators: &[],
         refuses_mixture: false,
         gaps: Gaps::Passed,
         last_wins: false,
@@ -49,7 +49,7 @@ impl Chunks {
     /// Auth.js (`@auth/core` 0.41.3 `SessionStore`): it joins whatever is there, base and chunks
     /// too, which no key opens: a stale cookie of a session that has since grown or shrunk.
     pub(in crate::session) const AUTH_JS: Self = Self {
-        separator: Some(b"."),
+        separators: &[b"."],
         refuses_mixture: true,
         ..Self::NONE
     };
@@ -57,7 +57,7 @@ impl Chunks {
     /// `@supabase/ssr` 0.12.7 `combineChunks`: the base if it has a value, else from 0 up to the
     /// first that is missing.
     pub(in crate::session) const SUPABASE: Self = Self {
-        separator: Some(b"."),
+        separators: &[b"."],
         gaps: Gaps::End,
         ..Self::NONE
     };
@@ -65,15 +65,21 @@ impl Chunks {
     /// `@auth0/nextjs-auth0` 4.30.0 `getChunkedCookie`; its parser (`@edge-runtime/cookies`) keeps
     /// the last of a repeated name.
     pub(in crate::session) const AUTH0: Self = Self {
-        separator: Some(b"__"),
+        separators: &[b"__"],
         gaps: Gaps::Refused,
         last_wins: true,
         ..Self::NONE
     };
 
+    /// However an app may spread it that reads it itself.
+    pub(in crate::session) const ANY: Self = Self {
+        separators: &[b".", b"__"],
+        ..Self::NONE
+    };
+
     /// Better Auth 1.7.25 `getChunkedCookie`.
     pub(in crate::session) const BETTER_AUTH: Self = Self {
-        separator: Some(b"."),
+        separators: &[b"."],
         ..Self::NONE
     };
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Now;
+use crate::flight::{Flight, Follower};
 
 use super::super::breaker::Breaker;
-use super::super::flight::{Flight, Follower};
-use super::super::{AccessToken, TokenError};
+use super::super::{AccessToken, Outcome, TokenError};
 
 /// How long a failure that is not about the user stays in force.
 const OUTAGE_PAUSE: Duration = Duration::from_millis(500);
@@ -24,7 +24,7 @@ pub(in super::super) const RENEWAL_PAUSE: Duration = Duration::from_secs(5);
 /// One identity's place in the cache.
 pub(in super::super) struct Entry {
     pub(in super::super) held: Option<Held>,
-    pub(in super::super) flight: Option<Flight>,
+    pub(in super::super) flight: Option<Flight<Outcome>>,
     pub(in super::super) failure: Option<Failure>,
     /// The last renewal after an upstream 401 (monotonic).
     pub(in super::super) renewed_at: Option<Duration>,
@@ -57,7 +57,7 @@ pub(in super::super) enum State {
     /// A usable token that is being renewed, or whose renewal has just failed.
     Aging(Arc<AccessToken>),
     /// No usable token, and a mint under way.
-    Flying(Follower),
+    Flying(Follower<Outcome>),
     /// No usable token, and a failure in force.
     Failed(TokenError),
     /// Nothing of use.

@@ -6,11 +6,11 @@ use http::HeaderValue;
 use std::sync::Arc;
 
 use super::super::breaker::Breaker;
-use super::super::flight::Flight;
 use super::super::testing::{identity, outage, refusal};
 use super::super::{AccessToken, TokenError};
 use super::*;
 use crate::clock::Clock;
+use crate::flight::Flight;
 
 fn held(now: Now, life: u64) -> Held {
     let life = Duration::from_secs(life);

@@ -12,7 +12,7 @@ use crate::clock::Now;
 const LONGEST: Duration = Duration::from_mins(5);
 
 /// The wait that `headers` ask for; `None` where they ask for none that can be read.
-pub(super) fn retry_after(headers: &HeaderMap, now: Now) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap, now: Now) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         text.parse().map_or(LONGEST, Duration::from_secs)
