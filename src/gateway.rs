@@ -1,5 +1,7 @@
 //! One request, from its head to its answer's body: the straight function that the crate is about.
 
+mod front;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +10,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
+pub use self::front::Fronts;
 use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
 use crate::admission::trusted_proxies::TrustedProxies;
@@ -21,9 +24,11 @@ use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
 use crate::identity::Identity;
 use crate::revocation::{Holder, Revocations, Watch};
-use crate::session::{Front, SessionAuthenticator, Visit};
+use crate::session::{SessionAuthenticator, Visit};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
+use crate::telemetry::labels::KeyRefresh;
+use crate::telemetry::metrics::Metrics;
 use crate::token::{AccessToken, Bearers, Confidential, TokenCache};
 
 /// A gateway: immutable, made from one configuration. A changed one is another gateway.
@@ -34,6 +39,8 @@ pub struct Gateway {
     pub admission: Admission,
     /// Whose word counts about where a request came from.
     pub trusted_proxies: TrustedProxies,
+    /// How the browser reaches the app.
+    pub fronts: Fronts,
     /// Recognises the user.
     pub sessions: SessionAuthenticator,
     /// The user's token.
@@ -65,7 +72,7 @@ impl Gateway {
         let mut reader = Reader::default();
         let admission = &self.admission;
         let mut response = match admission.admit(request, &mut record.route, &mut reader) {
-            Ok(Entry::Request(admitted)) => match self.forward(admitted, &mut record).await {
+            Ok(Entry::Request(admitted)) => match self.forward(admitted, peer, &mut record).await {
                 Ok(answered) => self.pass_on(answered, is_head, record),
                 Err(error) => refuse(&error, is_head, record),
             },
@@ -76,21 +83,33 @@ impl Gateway {
         response
     }
 
-    /// Closes pooled connections, to Behest and to its mint, that can no longer be used.
+    /// Closes pooled connections, to Behest, to its mint and to apps that are asked, that can no longer be used.
     pub fn sweep_connections(&self) {
         self.upstream.sweep_connections();
         self.tokens.sweep_connections();
         self.sessions.sweep_connections();
     }
 
+    /// Has issuers' keys fetched where it is time for that, and counts what came of it. To be called
+    /// every second or so, within a runtime that lasts.
+    pub fn tend_sessions(&self, metrics: &Metrics) {
+        self.sessions.tend(self.clock.now());
+        for (provider, status) in self.sessions.issuers() {
+            metrics.key_refreshes(provider, KeyRefresh::Ok, status.succeeded);
+            metrics.key_refreshes(provider, KeyRefresh::Failed, status.failed);
+            metrics.keys_held(provider, status.keys.unwrap_or(0));
+        }
+    }
+
     /// One admitted request, top to bottom. Every step may end it.
     async fn forward(
         &self,
         admitted: Admitted,
+        peer: IpAddr,
         record: &mut Record,
     ) -> Result<Answered, GatewayError> {
         let now = self.clock.now();
-        let (identity, mut watch) = self.authenticate(&admitted, now, record).await?;
+        let (identity, mut watch) = self.authenticate(&admitted, peer, now, record).await?;
         let slot = self.admission.limits().enter(&identity.user)?;
         let (response, bearers) = tokio::select! {
             biased;
@@ -165,13 +184,19 @@ impl Gateway {
     async fn authenticate(
         &self,
         admitted: &Admitted,
+        peer: IpAddr,
         now: Now,
         record: &mut Record,
     ) -> Result<(Identity, Watch), GatewayError> {
         let metrics = self.access_log.metrics();
         let visit = Visit {
             headers: admitted.headers(),
-            front: self.front(admitted),
+            front: self.fronts.of(
+                admitted.host(),
+                admitted.headers(),
+                peer,
+                &self.trusted_proxies,
+            ),
             now,
         };
         let session = self.sessions.authenticate(&visit).await;
@@ -191,15 +216,6 @@ impl Gateway {
         let outcome = watched.as_ref().map_or(Code::SessionRevoked, |_| Code::Ok);
         metrics.session(session.provider, outcome.label());
         Ok((session.identity, watched?))
-    }
-
-    /// How the browser reaches the app.
-    fn front<'r>(&self, admitted: &'r Admitted) -> Front<'r> {
-        let host = admitted.headers().get(http::header::HOST);
-        Front {
-            is_https: false,
-            host: host.and_then(|host| host.to_str().ok()).unwrap_or_default(),
-        }
     }
 
     fn pass_on(

@@ -24,7 +24,7 @@ use crate::forward::Rewrite;
 use crate::forward::headers::HeaderPolicy;
 use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
-use crate::gateway::Gateway;
+use crate::gateway::{Fronts, Gateway};
 use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator, SessionBuildError};
@@ -157,6 +157,9 @@ impl Generation {
         let upstream = Upstream::new(client);
         let sessions = SessionAuthenticator::new(&config.session, &outbound)?;
         sessions.count_in(&process.metrics);
+        if let Some(previous) = previous {
+            sessions.adopt(&previous.gateway.sessions);
+        }
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
@@ -169,6 +172,11 @@ impl Generation {
                 Limits::new(config.limits, Arc::clone(&process.in_flight)),
             ),
             trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+            fronts: Fronts::new(
+                config.cross_origin.public_origins.clone(),
+                config.server.tls.is_some(),
+                sessions.asks(),
+            ),
             sessions,
             tokens,
             confidential: Confidential::new(&config.mint),

@@ -156,6 +156,12 @@ impl Admitted {
         &self.parts.headers
     }
 
+    /// What it was sent to: `host[:port]`.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        std::str::from_utf8(framing::host(&self.parts)).unwrap_or_default()
+    }
+
     /// Takes it apart: its head, its body, and the route that it matched.
     pub(crate) fn into_parts(self) -> (request::Parts, Incoming, RouteMatch) {
         (self.parts, self.body, self.route)

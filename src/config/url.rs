@@ -188,7 +188,7 @@ fn split_scheme(text: &str) -> Option<(bool, &str)> {
 }
 
 /// Host (lower case) and port of `host[:port]`.
-fn split_host(authority: &str) -> Option<(String, Option<u16>)> {
+pub(super) fn split_host(authority: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match authority.rfind(':') {
         // The colons of an IPv6 address stand before its bracket.
         Some(colon) if !authority.ends_with(']') => {

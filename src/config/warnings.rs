@@ -12,7 +12,7 @@ use super::model::{AdminConfig, Config, RoutesConfig};
 use crate::admission::cross_origin::CrossOriginConfig;
 use crate::admission::routes::DEFAULT_ROUTES;
 use crate::secret::Secret;
-use crate::session::{CookieName, ProviderKind, SessionConfig};
+use crate::session::{CookieName, FormatConfig, ProviderKind, SessionConfig};
 
 /// Minted tokens cannot be revoked: longer than this, a stolen one is worth having.
 const LONG_TTL: Duration = Duration::from_hours(1);
@@ -24,6 +24,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     origins(&config.cross_origin, &mut warnings);
     cookies(&config.session, &config.cross_origin, &mut warnings);
     shadowed_cookies(&config.session, &mut warnings);
+    fronts(config, &mut warnings);
     routes(&config.routes, &mut warnings);
     headers(&config.routes, &mut warnings);
     short_secrets(config, &mut warnings);
@@ -161,6 +162,27 @@ fn cookies(session: &SessionConfig, origins: &CrossOriginConfig, warnings: &mut 
                  called __Host-{name} or __Secure-{name}"
             ));
         }
+    }
+}
+
+/// An app that is asked is told how the browser reaches it, and its cookies' names depend on that.
+fn fronts(config: &Config, warnings: &mut Vec<String>) {
+    let asks = |format: &FormatConfig| matches!(format, FormatConfig::Lookup(_));
+    let server = &config.server;
+    let providers = &config.session.providers;
+    if !config.cross_origin.public_origins.is_empty()
+        || server.tls.is_some()
+        || !server.trusted_proxies.is_empty()
+    {
+        return;
+    }
+    if let Some(provider) = providers.iter().find(|provider| asks(&provider.format)) {
+        warnings.push(format!(
+            "session.providers holds {}, and nothing says how browsers reach the app: it is told \
+             http, at which an app behind https finds no __Secure- cookie and takes everyone for \
+             signed out; set cross_origin.public_origins (GATEWAY_PUBLIC_ORIGIN=https://…)",
+            provider.kind.label()
+        ));
     }
 }
 

@@ -117,10 +117,14 @@ impl FormatConfig {
                 }],
                 Some(KeySource::Held(_)) | None => Vec::new(),
             },
-            Self::Sealed { .. }
-            | Self::BetterAuthCache { .. }
-            | Self::IronSession { .. }
-            | Self::Lookup(_) => Vec::new(),
+            Self::Sealed { .. } | Self::BetterAuthCache { .. } | Self::IronSession { .. } => {
+                Vec::new()
+            }
+            Self::Lookup(lookup) => {
+                let url = lookup.url.iter();
+                url.map(|url| SessionAddress::App(url.to_string()))
+                    .collect()
+            }
         }
     }
 }

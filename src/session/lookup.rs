@@ -199,3 +199,6 @@ fn whole_seconds(seconds: f64) -> Option<Number> {
     )]
     in_range.then(|| Number::from(seconds.floor() as u64))
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,9 +86,11 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "token",
         ],
     ),
+    ("flight", &[]),
     ("identity", &[]),
     ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("revocation", &["clock", "identity"]),
+    ("retry_after", &["clock"]),
     ("secret", &[]),
     (
         "server",
@@ -104,12 +106,31 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("session", &["client", "clock", "identity", "secret"]),
+    (
+        "session",
+        &[
+            "client",
+            "clock",
+            "flight",
+            "identity",
+            "retry_after",
+            "secret",
+            "telemetry",
+        ],
+    ),
     ("telemetry", &["clock", "error", "identity", "secret"]),
     ("tls", &[]),
     (
         "token",
-        &["client", "clock", "identity", "secret", "telemetry"],
+        &[
+            "client",
+            "clock",
+            "flight",
+            "identity",
+            "retry_after",
+            "secret",
+            "telemetry",
+        ],
     ),
 ];
 

@@ -8,6 +8,7 @@ use super::sealed::OWN_SECRETS;
 use super::{Shared, judged};
 use crate::config::bounds::lasting;
 use crate::config::fields::{Fields, Key, key};
+use crate::config::url::split_host;
 use crate::session::{FormatConfig, LookupConfig, ProofConfig, ProviderKind};
 
 /// The format of a `kind` of this family; `None` if there is a problem with it.
@@ -122,10 +123,8 @@ fn url(kind: ProviderKind, text: &str) -> Result<Uri, String> {
         "" | "/" => format!("{}{}", text.trim_end_matches('/'), default_path(kind)),
         _ => text.to_owned(),
     };
-    let uri: Uri = whole.parse().map_err(|_| form())?;
-    let has_host = uri.host().is_some_and(|host| !host.is_empty());
-    let has_port = uri.port_u16().is_some() || !authority.ends_with(|c: char| c == ':');
-    (has_host && has_port).then_some(uri).ok_or_else(form)
+    split_host(authority).ok_or_else(form)?;
+    whole.parse().map_err(|_| form())
 }
 
 /// Where the library has its session URL.

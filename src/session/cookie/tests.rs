@@ -162,3 +162,32 @@ fn better_auth_takes_the_base_or_all_chunks() {
     assert_joined(style, "s=a; s.0=b", Ok(Some("a")));
     assert_joined(style, "s.3=b; s.1=a", Ok(Some("ab")));
 }
+
+#[test]
+fn the_pairs_of_a_session_are_handed_on_as_they_came() {
+    let pairs_in = |fields: &[&str], style| {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(header::COOKIE, field.parse().unwrap());
+        }
+        let name = CookieName::parse("s").unwrap();
+        let found = pairs_of(&headers, &name, style)?;
+        let text = |pair: &[u8]| String::from_utf8(pair.to_vec()).unwrap();
+        Ok(found.into_iter().map(text).collect::<Vec<_>>())
+    };
+    let fields = [
+        "a=b; s.1=%31;s= \"x\" ; s2=no; s__0=z",
+        "s.0=0; s=second; s.1=again; s.x=no; s.2=",
+    ];
+    let all = pairs_in(&fields, Chunks::ANY).unwrap();
+    assert_eq!(all, ["s.1=%31", "s= \"x\"", "s__0=z", "s.0=0"]);
+    assert_eq!(pairs_in(&fields, Chunks::NONE).unwrap(), ["s= \"x\""]);
+    let many: Vec<_> = (0..100).map(|n| format!("s.{n}=v")).collect();
+    let many = pairs_in(&[&many.join("; ")], Chunks::ANY);
+    assert_eq!(many, Err(InvalidReason::TooManyChunks));
+    let large = format!("s={}", "x".repeat(MAX_JOINED));
+    assert_eq!(
+        pairs_in(&[&large], Chunks::ANY),
+        Err(InvalidReason::TooLarge)
+    );
+}

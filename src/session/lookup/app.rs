@@ -278,3 +278,17 @@ impl App {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+impl App {
+    /// As if `question` had been asked and answered at `at`.
+    pub(super) fn land_as(&self, question: &Question<'_>, outcome: &Outcome, at: Duration) {
+        self.land(question.fingerprint(&self.names), 0, outcome, at, at);
+    }
+
+    /// Whether the answer to `question` is known at `now`.
+    pub(super) fn remembers(&self, question: &Question<'_>, now: Now) -> bool {
+        let name = question.fingerprint(&self.names);
+        self.remembered(&name, now).is_some()
+    }
+}
