@@ -297,12 +297,12 @@ async fn a_jwt_in_authorization_is_a_session_and_decides_alone() {
         (
             vec![("authorization", &ada), foreign],
             403,
-            Some("origin_refused"),
+            Some("cross_origin_refused"),
         ),
         (
             vec![("authorization", &ada), ("sec-fetch-site", "cross-site")],
             403,
-            Some("origin_refused"),
+            Some("cross_origin_refused"),
         ),
         (
             vec![("authorization", &ada), ("cookie", &session)],
