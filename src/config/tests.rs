@@ -181,6 +181,10 @@ fn provider_with(name: &str) -> &'static str {
         | "jwks_refresh" | "allow_plaintext" => {
             "kind = \"bearer\"\njwks_url = \"https://issuer.example/jwks\"\n"
         }
+        "url" => "kind = \"lookup\"\ncookie_names = [\"s\"]\n",
+        "cache" | "negative_cache" | "timeout" | "expires_claim" => {
+            "kind = \"lookup\"\ncookie_names = [\"s\"]\nurl = \"https://app.example/s\"\n"
+        }
         _ => "kind = \"authjs-v5\"\n",
     }
 }

@@ -48,7 +48,7 @@ impl Gate {
             algorithms: vec![Algorithm::Es256],
             keys: Some(KeySource::Url {
                 url: server.url().parse().unwrap(),
-                refresh: Duration::from_secs(600),
+                refresh: Duration::from_mins(10),
             }),
             ..SignedConfig::default()
         };
