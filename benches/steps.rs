@@ -16,17 +16,24 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::rsa::KeySize;
 use behest_gateway::clock::{Clock, Now, unix_time};
 use behest_gateway::config::{Config, OutboundConfig, Sources};
 use behest_gateway::emulator::SigningKey;
 use behest_gateway::forward::headers::HeaderPolicy;
 use behest_gateway::generation::outbound;
 use behest_gateway::generation::{Generation, Process};
-use behest_gateway::session::{Front, SessionAuthenticator, Visit};
+use behest_gateway::session::{
+    Algorithm, CookieName, FormatConfig, Front, KeySet, KeySource, ProviderConfig, ProviderKind,
+    SessionAuthenticator, SignedConfig, Visit,
+};
 use behest_gateway::token::Signer;
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+#[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
+#[path = "../src/session/signed/testing.rs"]
+mod issuer;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
@@ -99,6 +106,50 @@ fn visit(headers: &HeaderMap, now: Now) -> Visit<'_> {
     }
 }
 
+/// A JWT whose signature is checked, and one that came before.
+fn signed(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: Now) {
+    let keys = [
+        ("RS256", issuer::TestKey::rsa(KeySize::Rsa2048)),
+        ("ES256", issuer::TestKey::p256()),
+    ];
+    for (algorithm, key) in keys {
+        let exp = now.unix_seconds() + 86_400;
+        let claims = format!(
+            r#"{{"iss":"https://issuer.example/","aud":"app","sub":"usr_0123456789","tier":"pro","sid":"browser-1","iat":1,"exp":{exp}}}"#
+        );
+        let mut headers = HeaderMap::new();
+        let cookie = format!(
+            "theme=dark; app_token={}",
+            key.token(algorithm, "k", &claims)
+        );
+        headers.insert("cookie", cookie.parse().unwrap());
+        let set = KeySet::from_json(issuer::set(&[key.jwk("k", "")]).as_bytes()).unwrap();
+        let format = SignedConfig {
+            algorithms: vec![Algorithm::parse(algorithm).unwrap()],
+            keys: Some(KeySource::Held(Arc::new(set))),
+            issuer: Some("https://issuer.example/".to_owned()),
+            audiences: vec!["app".to_owned()],
+            ..SignedConfig::default()
+        };
+        let mut provider = ProviderConfig::new(ProviderKind::Signed, FormatConfig::Signed(format));
+        provider.cookie_names = CookieName::parse("app_token").into_iter().collect();
+        let mut config = config();
+        config.session.providers = vec![provider];
+        let open = |sessions: &SessionAuthenticator| {
+            let visit = visit(black_box(&headers), now);
+            runtime.block_on(sessions.authenticate(&visit)).unwrap()
+        };
+        criterion.bench_function(&format!("session/signed-first {algorithm}"), |bench| {
+            let size = BatchSize::NumIterations(20);
+            bench.iter_batched_ref(|| sessions(&config), |fresh| open(fresh), size);
+        });
+        let kept = sessions(&config);
+        criterion.bench_function(&format!("session/signed-again {algorithm}"), |bench| {
+            bench.iter(|| open(&kept));
+        });
+    }
+}
+
 fn steps(criterion: &mut Criterion) {
     let config = config();
     let clock = Clock::system();
@@ -121,6 +172,7 @@ fn steps(criterion: &mut Criterion) {
             bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(headers), now))));
         });
     }
+    signed(criterion, &runtime, now);
     criterion.bench_function("session/none", |bench| {
         let none = HeaderMap::new();
         bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(&none), now))));

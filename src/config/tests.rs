@@ -116,6 +116,7 @@ fn every_example_of_the_reference_can_be_read() {
     let path = folder.path().join("any");
     std::fs::write(&path, SECRET).unwrap();
     let path = path.to_string_lossy();
+    let issuer = issuer_files(folder.path());
     for setting in load(&[]).unwrap().provenance {
         // Of a list: the kind is needed, and read beside each of the others. Of the key: signing
         // needs more than a form.
@@ -144,6 +145,7 @@ fn every_example_of_the_reference_can_be_read() {
         let example = known.fold(setting.example.to_owned(), |text, file| {
             text.replace(&file, &path)
         });
+        let example = example.replace("/etc/behest-gateway", &issuer);
         let (table, name) = setting.key.rsplit_once('.').unwrap();
         let header = match table.strip_suffix("[]") {
             Some(list) => format!("[[{list}]]"),
@@ -170,8 +172,30 @@ fn provider_with(name: &str) -> &'static str {
         "strategy" | "token_cookie_names" => {
             "kind = \"better-auth-cache\"\nsecrets = [{ env = \"AUTH_SECRET\" }]\ncookie_names = [\"session_data\"]\n"
         }
+        "publishable_key" => "kind = \"clerk\"\n",
+        "project_id" => "kind = \"firebase\"\n",
+        "domain" => "kind = \"auth0-token\"\ncookie_names = [\"s\"]\n",
+        "project_url" => "kind = \"supabase\"\n",
+        "jwks_url" | "jwks_file" | "pem_file" => "kind = \"bearer\"\n",
+        "algorithms" | "issuer" | "audience" | "authorized_parties" | "clock_tolerance"
+        | "jwks_refresh" | "allow_plaintext" => {
+            "kind = \"bearer\"\njwks_url = \"https://issuer.example/jwks\"\n"
+        }
+        "url" => "kind = \"lookup\"\ncookie_names = [\"s\"]\n",
+        "cache" | "negative_cache" | "timeout" | "expires_claim" => {
+            "kind = \"lookup\"\ncookie_names = [\"s\"]\nurl = \"https://app.example/s\"\n"
+        }
         _ => "kind = \"authjs-v5\"\n",
     }
+}
+
+/// Writes what an issuer's keys are in, by the names of the examples.
+fn issuer_files(folder: &Path) -> String {
+    let keys = include_str!("sessions/signed/tests/keys.json");
+    std::fs::write(folder.join("jwks.json"), keys).unwrap();
+    let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
+    std::fs::write(folder.join("issuer.pem"), pem).unwrap();
+    folder.to_string_lossy().into_owned()
 }
 
 #[test]

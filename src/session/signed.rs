@@ -148,10 +148,10 @@ impl Signed {
     ) -> Result<Option<u64>, Refusal> {
         if algorithm.is_symmetric() {
             let signed = |key| key::verify(key, jws, algorithm);
-            return match self.secrets.iter().any(signed) {
-                true => Ok(None),
-                false => Err(InvalidReason::Signature.into()),
-            };
+            if self.secrets.iter().any(signed) {
+                return Ok(None);
+            }
+            return Err(InvalidReason::Signature.into());
         }
         if self.dialect == Dialect::Firebase && jws.key_id.is_none() {
             return Err(InvalidReason::NoKeyId.into());

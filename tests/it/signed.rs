@@ -48,7 +48,7 @@ impl Gate {
             algorithms: vec![Algorithm::Es256],
             keys: Some(KeySource::Url {
                 url: server.url().parse().unwrap(),
-                refresh: Duration::from_secs(600),
+                refresh: Duration::from_mins(10),
             }),
             ..SignedConfig::default()
         };
@@ -297,12 +297,12 @@ async fn a_jwt_in_authorization_is_a_session_and_decides_alone() {
         (
             vec![("authorization", &ada), foreign],
             403,
-            Some("origin_refused"),
+            Some("cross_origin_refused"),
         ),
         (
             vec![("authorization", &ada), ("sec-fetch-site", "cross-site")],
             403,
-            Some("origin_refused"),
+            Some("cross_origin_refused"),
         ),
         (
             vec![("authorization", &ada), ("cookie", &session)],

@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64URL};
 
 /// A private key.
-pub enum TestKey {
+pub(crate) enum TestKey {
     Rsa(Box<RsaKeyPair>),
     P256 {
         fixed: Box<EcdsaKeyPair>,
@@ -26,13 +26,13 @@ pub enum TestKey {
 }
 
 impl TestKey {
-    pub fn rsa(size: KeySize) -> Self {
+    pub(crate) fn rsa(size: KeySize) -> Self {
         let pair = rsa::KeyPair::generate(size).unwrap();
         let der: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
         Self::Rsa(Box::new(RsaKeyPair::from_pkcs8(der.as_ref()).unwrap()))
     }
 
-    pub fn p256() -> Self {
+    pub(crate) fn p256() -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
         let pkcs8 = pkcs8.unwrap();
@@ -44,17 +44,17 @@ impl TestKey {
         }
     }
 
-    pub fn p384() -> Self {
+    pub(crate) fn p384() -> Self {
         let pair = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING);
         Self::P384(Box::new(pair.unwrap()))
     }
 
-    pub fn ed25519() -> Self {
+    pub(crate) fn ed25519() -> Self {
         Self::Ed25519(Box::new(Ed25519KeyPair::generate().unwrap()))
     }
 
     /// The public key as a JWK with `more` members (`,"alg":"RS256"`).
-    pub fn jwk(&self, kid: &str, more: &str) -> String {
+    pub(crate) fn jwk(&self, kid: &str, more: &str) -> String {
         let encode = |bytes: &[u8]| BASE64URL.encode(bytes);
         let point = |curve: &str, point: &[u8]| {
             let (x, y) = point[1..].split_at((point.len() - 1) / 2);
@@ -82,7 +82,7 @@ impl TestKey {
     }
 
     /// The public key as a `SubjectPublicKeyInfo`.
-    pub fn spki(&self) -> Vec<u8> {
+    pub(crate) fn spki(&self) -> Vec<u8> {
         let der = |key: &dyn Fn() -> PublicKeyX509Der<'static>| key().as_ref().to_vec();
         match self {
             Self::Rsa(pair) => der(&|| pair.public_key().as_der().unwrap()),
@@ -94,12 +94,12 @@ impl TestKey {
     }
 
     /// The same in PEM.
-    pub fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         pem("PUBLIC KEY", &self.spki())
     }
 
     /// A token whose header has `alg`, `kid` and `more` members, signed by this key as `alg` says.
-    pub fn token(&self, alg: &str, kid: &str, claims: &str) -> String {
+    pub(crate) fn token(&self, alg: &str, kid: &str, claims: &str) -> String {
         let kid = if kid.is_empty() {
             String::new()
         } else {
@@ -113,14 +113,14 @@ impl TestKey {
     }
 
     /// The same with a header of one's own.
-    pub fn token_with(&self, alg: &str, header: &str, claims: &str) -> String {
+    pub(crate) fn token_with(&self, alg: &str, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
         let signature = self.sign(alg, signed.as_bytes());
         format!("{signed}.{}", BASE64URL.encode(signature))
     }
 
     /// The signature of `message`; `ES256-DER` is ES256 in the wrong form.
-    pub fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
             Self::Rsa(pair) => {
@@ -153,12 +153,12 @@ impl TestKey {
 }
 
 /// A JWK set.
-pub fn set(keys: &[String]) -> String {
+pub(crate) fn set(keys: &[String]) -> String {
     format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
 /// DER in PEM.
-pub fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let body = BASE64_STANDARD.encode(der);
     format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n")
 }

@@ -90,12 +90,14 @@ impl Settings {
     fn provider(&self, kind: ProviderKind, keys: Option<KeySource>) -> ProviderConfig {
         let secrets = self.hs256_secret.iter();
         let config = SignedConfig {
-            dialect: match kind {
-                ProviderKind::Clerk => Dialect::Clerk,
-                ProviderKind::Firebase => Dialect::Firebase,
-                ProviderKind::Supabase => Dialect::Supabase,
-                _ => Dialect::Plain,
-            },
+            dialect: [
+                (ProviderKind::Clerk, Dialect::Clerk),
+                (ProviderKind::Firebase, Dialect::Firebase),
+                (ProviderKind::Supabase, Dialect::Supabase),
+            ]
+            .into_iter()
+            .find_map(|(of, dialect)| (of == kind).then_some(dialect))
+            .unwrap_or_default(),
             algorithms: self
                 .algorithms
                 .iter()

@@ -237,7 +237,7 @@ pub(super) const PUBLISHABLE_KEY: Key = key(
     "clerk: gives issuer, jwks_url and cookie names.",
 )
 .file_only()
-.example("\"pk_live_…\"");
+.example("\"pk_test_ZXhhbXBsZS5jbGVyay5hY2NvdW50cy5kZXYk\"");
 pub(super) const PROJECT_ID: Key = key(
     "session.providers[].project_id",
     "firebase: gives issuer, audience and jwks_url. Required there.",
@@ -255,4 +255,4 @@ pub(super) const PROJECT_URL: Key = key(
     "supabase: gives cookie name, issuer and jwks_url.",
 )
 .file_only()
-.example("\"https://<ref>.supabase.co\"");
+.example("\"https://abcdefghijklmnop.supabase.co\"");

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::config::{Config, Loaded, Sources};
-use crate::session::{Algorithm, FormatConfig, KeySource, ProviderConfig, SignedConfig};
+use crate::session::{
+    Algorithm, CookieName, FormatConfig, KeySource, ProviderConfig, SignedConfig,
+};
 
 fn load(toml: &str) -> Result<Loaded, String> {
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +58,7 @@ fn names(provider: &ProviderConfig) -> Vec<&str> {
     provider
         .cookie_names
         .iter()
-        .map(|name| name.as_str())
+        .map(CookieName::as_str)
         .collect()
 }
 

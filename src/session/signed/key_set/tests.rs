@@ -207,10 +207,10 @@ fn a_certificate_is_its_key() {
     )
     .unwrap();
     let header = BASE64URL.encode(r#"{"alg":"ES256","kid":"k"}"#);
-    let signed = format!("{header}.{}", BASE64URL.encode(CLAIMS));
+    let message = format!("{header}.{}", BASE64URL.encode(CLAIMS));
     let random = aws_lc_rs::rand::SystemRandom::new();
-    let signature = signer.sign(&random, signed.as_bytes()).unwrap();
-    let token = format!("{signed}.{}", BASE64URL.encode(signature));
+    let signature = signer.sign(&random, message.as_bytes()).unwrap();
+    let token = format!("{message}.{}", BASE64URL.encode(signature));
     let map = serde_json::json!({ "k": certificate, "spoilt": "-----BEGIN" }).to_string();
     for keys in [
         KeySet::from_pem(certificate.as_bytes()),
