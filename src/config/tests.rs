@@ -170,6 +170,10 @@ fn provider_with(name: &str) -> &'static str {
         "strategy" | "token_cookie_names" => {
             "kind = \"better-auth-cache\"\nsecrets = [{ env = \"AUTH_SECRET\" }]\ncookie_names = [\"session_data\"]\n"
         }
+        "url" => "kind = \"kratos\"\n",
+        "cache" | "negative_cache" | "timeout" | "expires_claim" => {
+            "kind = \"kratos\"\nurl = \"http://kratos:4433\"\n"
+        }
         _ => "kind = \"authjs-v5\"\n",
     }
 }
