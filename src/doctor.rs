@@ -42,6 +42,7 @@ use crate::generation::{self, BuildError};
 use call::Server;
 use finding::Finding as F;
 pub use finding::{Finding, Level, Report};
+use front::Reached;
 use http::HeaderValue;
 
 const PUBLIC_URL: &str = "public-url";
@@ -136,21 +137,22 @@ async fn look_public(
         Ok(server) => server,
         Err(finding) => return vec![finding],
     };
-    let is_asked_for = cookie.is_some();
-    let stream = stream_of(&server, cookie, options.model.as_deref(), clock);
-    let front = async {
-        let (mut findings, answers) = front::look(&config.cross_origin, &server).await;
-        if answers {
-            findings.extend(stream.await);
-        } else if is_asked_for {
-            findings.push(F::info(
-                "stream",
-                "not tried: the gateway cannot be asked there",
-            ));
+    let (mut findings, reached) = front::look(&config.cross_origin, &server).await;
+    if reached == Reached::Nobody {
+        return findings;
+    }
+    let stream = async {
+        if reached == Reached::Gateway {
+            return stream_of(&server, cookie, options.model.as_deref(), clock).await;
         }
-        findings
+        vec![F::info(
+            "stream",
+            "not tried: the gateway cannot be asked there",
+        )]
     };
-    let (mut findings, sign_in) = tokio::join!(front, sign_in::look(&server));
+    let sign_in = sign_in::look(&server, reached == Reached::Redirect);
+    let (stream, sign_in) = tokio::join!(stream, sign_in);
+    findings.extend(stream);
     findings.push(sign_in);
     findings
 }
@@ -221,5 +223,34 @@ impl WayOut {
             is_proxied: self.outbound.is_proxied(url.uri()),
             is_exposed: !url.is_tls() && !url.is_loopback(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::OutboundConfig;
+
+    #[tokio::test]
+    async fn a_cookie_never_travels_unencrypted_to_another_machine() {
+        let way = WayOut {
+            outbound: generation::outbound(&OutboundConfig::default()).unwrap(),
+            connect_timeout: call::WITHIN,
+        };
+        let server = public_server("http://app.invalid", &way).unwrap();
+        let cookie = Some(Ok(HeaderValue::from_static("a=hunter2")));
+        let found = stream_of(&server, cookie, None, &Clock::system()).await;
+        assert_eq!((found[0].check, found[0].level), (COOKIE, Level::Error));
+        assert!(found[0].what.contains("not sent"), "{found:?}");
+        assert!(
+            !public_server("http://127.0.0.1:1", &way)
+                .unwrap()
+                .is_exposed
+        );
+        assert!(
+            !public_server("https://app.invalid/", &way)
+                .unwrap()
+                .is_exposed
+        );
     }
 }

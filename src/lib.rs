@@ -69,7 +69,7 @@
 //! - **An idle connection is looked at before it is used.** Bytes that nobody asked for are the next
 //!   user's answer otherwise, and the runtime may not have heard of them yet ([`client`]).
 //! - **No shared store.** Session ids are derived and minting twice is harmless, so replicas need to
-//!   know nothing of each other.
+//!   know nothing of each other; but each must be told of every revocation.
 
 pub mod admission;
 pub mod client;

@@ -74,7 +74,13 @@ enum Command {
     /// It asks whom the gateway would ask: issuers for their keys, and the app. Prints JSON: the
     /// cookies that were looked for and which provider decided, then the session, or the reason.
     Inspect(InspectArguments),
-    /// Look for what is wrong around the gateway: configuration, key, Behest, clock, the public URL
+    /// Look for what is wrong around the gateway, and say how to mend it
+    ///
+    /// Takes the configuration that the gateway would start with, looks at it and at its key, and asks
+    /// Behest whether it is there and whether the clocks agree. The options look at more. Each call
+    /// takes 10 seconds at most; secrets, tokens and cookies are never shown.
+    ///
+    /// Exit code: 0 nothing to mend, 1 the worst is a warning, 2 an error.
     Doctor(DoctorArguments),
 }
 
@@ -92,20 +98,10 @@ struct InspectArguments {
     at: Option<u64>,
 }
 
-/// Look for what is wrong around the gateway, and say how to mend it.
-///
-/// Takes the configuration that the gateway would start with, and asks Behest whether it is there and
-/// whether the clocks agree. More is looked at on request: see the options. Every call takes 10 seconds
-/// at most; secrets, tokens and cookies are never shown.
-///
-/// Exit code: 0 nothing to mend, 1 there is a warning, 2 there is an error.
 #[derive(Args)]
-#[expect(
-    clippy::doc_markdown,
-    reason = "the text of --help, read without markup"
-)]
+#[command(next_help_heading = "What to look at besides")]
 struct DoctorArguments {
-    /// Mint (or sign) a token as for a user's request, and ask Behest whether it takes it
+    /// Mint (or sign) a token as for a user's request, and see whether Behest takes it
     #[arg(long)]
     mint: bool,
     /// The user whom that token is for; needs not exist
@@ -120,16 +116,16 @@ struct DoctorArguments {
     /// preflights and the app's sign-in through as they are
     #[arg(long, value_name = "ORIGIN")]
     public_url: Option<String>,
-    /// Stream an answer through the public URL as the user whose Cookie header this file holds (- for
-    /// standard input), and see whether something buffers, compresses or cuts event streams. Spends a
-    /// few of that user's tokens
+    /// Stream an answer through the public URL, and see whether something in front buffers, compresses
+    /// or cuts event streams. FILE holds the Cookie header of a signed-in user (- for standard input),
+    /// who pays for one short answer
     #[arg(long, value_name = "FILE", requires = "public_url")]
     cookie_file: Option<PathBuf>,
     /// The model to stream [default: the first listed that chats]
     #[arg(long, value_name = "NAME", requires = "cookie_file")]
     model: Option<String>,
     /// Print one JSON object instead of text: findings (check, level, what, fix) and worst
-    #[arg(long)]
+    #[arg(long, help_heading = None)]
     json: bool,
 }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::bounds::{any, lasting};
 use super::fields::{Fields, Key, key};
 use super::sources::Origin;
+use super::values::Value;
 use crate::secret::Secret;
 use crate::session::{
     Dialect, FormatConfig, ProviderConfig, ProviderKind, SecretWeakness, SessionConfig,
@@ -148,3 +149,26 @@ const MIX_CLIENT: Key = key(
     "session_id.mix_client",
     "Mix a page's own X-Session-Id in, so that it can begin a fresh memory.",
 );
+
+/// A text, or a list of texts.
+struct OneOrMore(Vec<String>);
+
+impl Value for OneOrMore {
+    fn from_text(text: &str) -> Result<Self, String> {
+        String::from_text(text).map(|one| Self(vec![one]))
+    }
+
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        match value.as_str() {
+            Some(text) => Self::from_text(text),
+            None => Vec::from_toml(value).map(Self),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        match self.0.as_slice() {
+            [one] => one.to_toml(),
+            all => all.to_vec().to_toml(),
+        }
+    }
+}

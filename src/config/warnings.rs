@@ -12,7 +12,7 @@ use super::model::{AdminConfig, Config, RoutesConfig};
 use crate::admission::cross_origin::CrossOriginConfig;
 use crate::admission::routes::DEFAULT_ROUTES;
 use crate::secret::Secret;
-use crate::session::{FormatConfig, SessionConfig};
+use crate::session::{CookieName, FormatConfig, ProviderKind, SessionConfig};
 
 /// Minted tokens cannot be revoked: longer than this, a stolen one is worth having.
 const LONG_TTL: Duration = Duration::from_hours(1);
@@ -23,6 +23,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     admin(&config.admin, &mut warnings);
     origins(&config.cross_origin, &mut warnings);
     cookies(&config.session, &config.cross_origin, &mut warnings);
+    shadowed_cookies(&config.session, &mut warnings);
     fronts(config, &mut warnings);
     routes(&config.routes, &mut warnings);
     headers(&config.routes, &mut warnings);
@@ -117,14 +118,41 @@ fn site(origin: &str) -> (&str, &str) {
     (scheme, if is_address { host } else { labels })
 }
 
+/// The first provider with a name decides about its cookie, so that a later one never sees it.
+fn shadowed_cookies(session: &SessionConfig, warnings: &mut Vec<String>) {
+    let mut seen: Vec<(usize, CookieName)> = Vec::new();
+    for (at, provider) in session.providers.iter().enumerate() {
+        let names = match provider.cookie_names.as_slice() {
+            [] => provider.kind.default_cookie_names(),
+            names => names.to_vec(),
+        };
+        for name in names {
+            if let Some((first, _)) = seen.iter().find(|(_, known)| *known == name) {
+                warnings.push(format!(
+                    "session.providers[{at}] never sees the cookie {name}: session.providers[{first}] \
+                     looks for it too, and decides; give one of them other cookie_names"
+                ));
+            } else {
+                seen.push((at, name));
+            }
+        }
+    }
+}
+
 /// A name without a prefix can be set by any host of the site, and over http: then a page signs its
-/// visitor in as somebody else (RFC 6265bis section 4.1.3).
+/// visitor in as somebody else (RFC 6265bis section 4.1.3). Only libraries that have names with a
+/// prefix are reminded of them: the others' names are not the app's to choose, or not meant to have one.
 fn cookies(session: &SessionConfig, origins: &CrossOriginConfig, warnings: &mut Vec<String>) {
     let public = &origins.public_origins;
     if public.is_empty() || !public.iter().all(|origin| origin.starts_with("https://")) {
         return;
     }
-    let names = session.providers.iter().flat_map(|p| &p.cookie_names);
+    let has_prefix = |kind: ProviderKind| {
+        let mut names = kind.default_cookie_names().into_iter();
+        names.any(|name| name.as_str().starts_with("__Secure-"))
+    };
+    let providers = session.providers.iter().filter(|p| has_prefix(p.kind));
+    let names = providers.flat_map(|p| &p.cookie_names);
     for name in names {
         let name = name.as_str();
         if !name.starts_with("__Secure-") && !name.starts_with("__Host-") {

@@ -1,5 +1,7 @@
 //! Whether Behest can be reached: name, connection, TLS, an answer, and the clock.
 
+use std::net::IpAddr;
+
 use http::Response;
 
 use super::call::{self, Failure, Server, Step, WITHIN};
@@ -48,6 +50,9 @@ pub(super) async fn look(
 
 async fn resolve(url: &UpstreamUrl, server: &Server) -> Finding {
     let host = url.host().trim_matches(['[', ']']);
+    if host.parse::<IpAddr>().is_ok() {
+        return Finding::ok(NAME, format!("{host} is an address: nothing to resolve"));
+    }
     if server.is_proxied {
         return Finding::info(
             NAME,

@@ -27,27 +27,46 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const ROUTE: &str = "send /v1/ of this host to the gateway, before the app and its middleware see it \
     (nginx: location /v1/ { proxy_pass …; }; Next.js: leave /v1 out of the middleware's matcher)";
 
-/// Looks at everything; and whether the gateway can be asked there at all.
-pub(super) async fn look(config: &CrossOriginConfig, server: &Server) -> (Vec<Finding>, bool) {
+/// Who answers at the public URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The gateway.
+    Gateway,
+    /// Something that redirects what is the gateway's.
+    Redirect,
+    /// Something else.
+    Other,
+    /// Nobody.
+    Nobody,
+}
+
+/// Looks at everything; and who answers there.
+pub(super) async fn look(config: &CrossOriginConfig, server: &Server) -> (Vec<Finding>, Reached) {
     let mut request = call::get("/v1/models");
     same_origin(&mut request);
     let answer = match server.ask(request).await {
         Ok(answer) => answer,
-        Err(failure) => return (vec![unreachable(&failure)], false),
+        Err(failure) => return (vec![unreachable(&failure)], Reached::Nobody),
     };
-    let is_gateway = is_gateway(&answer);
+    let reached = if is_gateway(&answer) {
+        Reached::Gateway
+    } else if answer.status().is_redirection() {
+        Reached::Redirect
+    } else {
+        Reached::Other
+    };
     let session = session(server, &answer);
     let mut findings = vec![
         Finding::ok(CONNECTION, format!("{} can be reached", server.origin)),
         session,
     ];
-    if is_gateway {
+    if reached == Reached::Gateway {
         let preflights = super::preflight::look(config, server);
         let (own, preflights) = tokio::join!(own(config, server), preflights);
         findings.push(own);
         findings.extend(preflights);
     }
-    (findings, is_gateway)
+    (findings, reached)
 }
 
 fn unreachable(failure: &Failure) -> Finding {

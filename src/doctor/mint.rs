@@ -60,7 +60,12 @@ pub(super) async fn look(
 
 /// What came of a mint that worked.
 fn made(config: &MintConfig, minted: &Minted) -> Finding {
-    let life = humantime::format_duration(Duration::from_secs(minted.life.as_secs()));
+    // `exp` is in whole seconds, so that up to one is missing.
+    let life = minted
+        .life
+        .saturating_add(Duration::from_millis(999))
+        .as_secs();
+    let life = humantime::format_duration(Duration::from_secs(life));
     let how = match key_mode(&config.key) {
         Ok(KeyMode::Sign) => "signed here",
         Ok(KeyMode::Exchange) | Err(_) => "Behest took BEHEST_KEY and minted",

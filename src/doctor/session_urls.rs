@@ -6,54 +6,88 @@
 use bytes::Bytes;
 use http::header::ACCEPT;
 use http::{HeaderValue, Response};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::WayOut;
 use super::call::{self, Server};
 use super::finding::Finding;
 use crate::config::UpstreamUrl;
-use crate::session::{SessionAddress, SessionConfig};
+use crate::session::{Algorithm, KeySet, SessionAddress, SessionConfig};
 
 const KEYS: &str = "jwks";
 const SESSION: &str = "session-url";
 
-/// Algorithms shown of a key set.
-const SHOWN: usize = 4;
-
 /// Asks every address of every provider, all at once.
 pub(super) async fn look(config: &SessionConfig, way: &WayOut) -> Vec<Finding> {
-    let providers = config.providers.iter();
-    let addresses = providers.flat_map(|provider| {
+    let questions = config.providers.iter().flat_map(|provider| {
         let addresses = provider.format.addresses().into_iter();
-        addresses.map(move |address| (provider, address))
+        addresses.map(move |address| Question {
+            label: provider.kind.label(),
+            user: provider.claims.paths.user.clone(),
+            address,
+        })
     });
-    let calls = addresses.map(|(provider, address)| {
-        let label = provider.kind.label();
-        let user = provider.claims.paths.user.clone();
-        let (check, url) = match &address {
-            SessionAddress::Keys(url) => (KEYS, url.clone()),
-            SessionAddress::App(url) => (SESSION, url.clone()),
-        };
-        let server = server(&url, way);
+    ask(questions, way).await
+}
+
+/// One address, and what its answer is judged by.
+struct Question {
+    label: &'static str,
+    /// Where the app's answer has the user id.
+    user: Vec<String>,
+    address: SessionAddress,
+}
+
+async fn ask(questions: impl Iterator<Item = Question>, way: &WayOut) -> Vec<Finding> {
+    let calls = questions.map(|question| {
+        let server = server(question.url(), way);
         async move {
-            let (server, path) = match server {
-                Ok(found) => found,
+            match server {
+                Ok((server, path)) => question.ask(&server, &path).await,
                 Err(fault) => {
-                    let what = format!("{label}: its address is {fault}");
-                    return Finding::error(check, what, "write a whole URL: https://host/path");
-                }
-            };
-            let place = Place { label, path };
-            match address {
-                SessionAddress::Keys(_) => place.ask(KEYS, &server, keys).await,
-                SessionAddress::App(_) => {
-                    let judge = |place: &str, answer: &_| session(place, answer, &user);
-                    place.ask(SESSION, &server, judge).await
+                    let what = format!("{}: its address is {fault}", question.label);
+                    let fix = "write a whole URL: https://host/path";
+                    Finding::error(question.check(), what, fix)
                 }
             }
         }
     });
     call::at_once(calls).await
+}
+
+impl Question {
+    fn url(&self) -> &str {
+        match &self.address {
+            SessionAddress::Keys { url, .. } | SessionAddress::App(url) => url,
+        }
+    }
+
+    fn check(&self) -> &'static str {
+        match self.address {
+            SessionAddress::Keys { .. } => KEYS,
+            SessionAddress::App(_) => SESSION,
+        }
+    }
+
+    async fn ask(&self, server: &Server, path: &str) -> Finding {
+        let mut request = call::get(path);
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(ACCEPT, json);
+        let answer = match server.ask(request).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let what = format!("{}: {}", self.label, failure.what);
+                return Finding::error(self.check(), what, failure.fix);
+            }
+        };
+        // A query may hold what is nobody's business.
+        let path = path.split('?').next().unwrap_or_default();
+        let place = format!("{}: {}{path}", self.label, server.origin);
+        match &self.address {
+            SessionAddress::Keys { algorithms, .. } => keys(&place, &answer, algorithms),
+            SessionAddress::App(_) => session(&place, &answer, &self.user),
+        }
+    }
 }
 
 /// The server of `url`, and what is asked of it.
@@ -66,40 +100,12 @@ fn server(url: &str, way: &WayOut) -> Result<(Server, String), String> {
     Ok((server, format!("/{path}")))
 }
 
-/// What is asked, for which provider.
-struct Place {
-    label: &'static str,
-    path: String,
-}
-
-impl Place {
-    async fn ask(
-        &self,
-        check: &'static str,
-        server: &Server,
-        judge: impl FnOnce(&str, &Response<Bytes>) -> Finding,
-    ) -> Finding {
-        let label = self.label;
-        let mut request = call::get(&self.path);
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(ACCEPT, json);
-        match server.ask(request).await {
-            Err(failure) => {
-                Finding::error(check, format!("{label}: {}", failure.what), failure.fix)
-            }
-            Ok(answer) => {
-                let path = self.path.split('?').next().unwrap_or_default();
-                judge(&format!("{label}: {}{path}", server.origin), &answer)
-            }
-        }
-    }
-}
-
-/// Judges a set of keys.
-fn keys(place: &str, answer: &Response<Bytes>) -> Finding {
+/// Judges a set of keys, as the gateway reads it; tokens are signed by one of `algorithms`.
+fn keys(place: &str, answer: &Response<Bytes>, algorithms: &[Algorithm]) -> Finding {
     let wrong = |what: String| {
         let fix = "set the provider's jwks_url to its issuer's own key set (what its \
-                   /.well-known/openid-configuration gives as jwks_uri)";
+                   /.well-known/openid-configuration gives as jwks_uri), and algorithms to what it \
+                   signs by";
         Finding::error(KEYS, format!("{place} {what}"), fix)
     };
     let status = answer.status().as_u16();
@@ -108,63 +114,28 @@ fn keys(place: &str, answer: &Response<Bytes>) -> Finding {
     }
     let kind = call::text(answer.headers(), "content-type");
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    let Ok(set) = serde_json::from_slice::<Map<String, Value>>(answer.body()) else {
-        return wrong(format!("gives no JSON object ({})", shown(kind)));
+    let kind = if kind.is_empty() { "untyped" } else { kind };
+    let set = match KeySet::from_json(answer.body()) {
+        Ok(set) => set,
+        Err(error) => return wrong(format!("holds no keys ({kind}): {error}")),
     };
-    let algorithms = match set.get("keys").and_then(Value::as_array) {
-        Some(keys) => keys.iter().filter_map(algorithm).collect(),
-        None => certificates(&set),
+    let listed = |algorithms: &[Algorithm]| {
+        let labels: Vec<_> = algorithms.iter().map(|one| one.label()).collect();
+        labels.join(", ")
     };
-    if algorithms.is_empty() {
-        return wrong("holds no key that can check a signature".to_owned());
-    }
-    let mut different = algorithms.clone();
-    different.sort_unstable();
-    different.dedup();
-    different.truncate(SHOWN);
-    let count = algorithms.len();
+    let mut usable = algorithms.to_vec();
+    usable.retain(|algorithm| set.has_key_for(*algorithm));
+    let count = set.len();
     let plural = if count == 1 { "" } else { "s" };
-    let what = format!(
-        "{place} has {count} usable key{plural} ({}), as {}",
-        different.join(", "),
-        shown(kind)
-    );
-    Finding::ok(KEYS, what)
-}
-
-/// A media type as it may be shown.
-fn shown(kind: &str) -> &str {
-    if kind.is_empty() { "untyped" } else { kind }
-}
-
-/// The algorithms that a key may be named for.
-const KNOWN: [&str; 9] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
-];
-
-/// What a key that can check signatures is for; `None` for any other key.
-fn algorithm(key: &Value) -> Option<&'static str> {
-    let text = |name: &str| key.get(name).and_then(Value::as_str).unwrap_or_default();
-    if !matches!(text("use"), "" | "sig") {
-        return None;
+    if usable.is_empty() {
+        let wanted = listed(algorithms);
+        return wrong(format!("has {count} key{plural}, and none for {wanted}"));
     }
-    if let Some(named) = KNOWN.into_iter().find(|known| *known == text("alg")) {
-        return Some(named);
-    }
-    match (text("kty"), text("crv"), text("alg")) {
-        ("RSA", _, "") => Some("RSA"),
-        ("EC", "P-256", "") => Some("ES256"),
-        ("EC", "P-384", "") => Some("ES384"),
-        ("OKP", "Ed25519", _) => Some("EdDSA"),
-        _ => None,
-    }
-}
-
-/// Google's form: certificates by key id.
-fn certificates(set: &Map<String, Value>) -> Vec<&'static str> {
-    let texts = set.values().filter_map(Value::as_str);
-    let certificates = texts.filter(|text| text.starts_with("-----BEGIN CERTIFICATE"));
-    certificates.map(|_| "X.509").collect()
+    let usable = listed(&usable);
+    Finding::ok(
+        KEYS,
+        format!("{place} has {count} usable key{plural}, for {usable}, as {kind}"),
+    )
 }
 
 /// Judges the app's answer to somebody who is not signed in.
@@ -219,6 +190,9 @@ fn session(place: &str, answer: &Response<Bytes>, user: &[String]) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
     use super::super::finding::Level;
     use super::*;
 
@@ -228,31 +202,37 @@ mod tests {
         answer.body(Bytes::from(body)).unwrap()
     }
 
+    /// RFC 8037 appendix A.2.
+    const KEY: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
     #[test]
-    fn keys_that_check_signatures_are_counted_with_their_algorithms() {
-        let body = r#"{"keys":[{"kty":"RSA","use":"sig","alg":"RS256"},{"kty":"EC","crv":"P-256"},
-            {"kty":"OKP","crv":"Ed25519"},{"kty":"RSA","use":"enc"},{"kty":"oct","alg":"HS256"},
-            {"kty":"EC","crv":"P-521"},{"kty":"RSA","alg":"RSA-OAEP"}]}"#;
-        let found = keys("p", &answer(200, "application/json; charset=utf-8", body));
+    fn keys_are_counted_as_the_gateway_reads_them_and_must_fit_its_algorithms() {
+        let answer = answer(200, "application/json; charset=utf-8", KEY);
+        let found = keys("p", &answer, &[Algorithm::Rs256, Algorithm::EdDsa]);
         assert_eq!(found.level, Level::Ok);
-        let expected = "p has 3 usable keys (ES256, EdDSA, RS256), as application/json";
+        let expected = "p has 1 usable key, for EdDSA, as application/json";
         assert_eq!(found.what, expected);
-        let map = r#"{"a1":"-----BEGIN CERTIFICATE-----\nMII"}"#;
-        let found = keys("p", &answer(200, "application/json", map));
-        assert!(found.what.contains("1 usable key (X.509)"), "{found:?}");
+        let found = keys("p", &answer, &[Algorithm::Rs256]);
+        assert_eq!(found.level, Level::Error);
+        assert!(
+            found.what.contains("1 key, and none for RS256"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn what_is_no_key_set_is_an_error() {
         for (status, body) in [
-            (404, "{}"),
+            (404, KEY),
             (200, "<html>"),
             (200, "[]"),
             (200, "{}"),
             (200, r#"{"keys":[]}"#),
             (200, r#"{"keys":[{"kty":"oct"}]}"#),
         ] {
-            let found = keys("p", &answer(status, "text/plain", body));
+            let answer = answer(status, "text/plain", body);
+            let found = keys("p", &answer, &[Algorithm::EdDsa]);
             assert_eq!(found.level, Level::Error, "{body}");
             assert!(found.fix.unwrap().contains("jwks_url"));
         }
@@ -275,5 +255,68 @@ mod tests {
         assert_eq!(level(200, json, "<html>"), Level::Error);
         assert_eq!(level(200, json, r#"{"user":{"id":"ada"}}"#), Level::Error);
         assert_eq!(level(200, json, r#"{"user":{"id":7}}"#), Level::Error);
+    }
+
+    /// Answers one request with `body`, and gives its request line back.
+    async fn serve(listener: TcpListener, body: &'static str) -> String {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.unwrap());
+        }
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        let head = String::from_utf8(head).unwrap();
+        assert!(!head.contains("cookie"), "{head}");
+        head.lines().next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn every_address_is_asked_without_a_cookie_and_named_without_its_query() {
+        let listen = async || TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (issuer, app, gone) = (listen().await, listen().await, listen().await);
+        let url =
+            |of: &TcpListener, path: &str| format!("http://{}{path}", of.local_addr().unwrap());
+        let question = |address| Question {
+            label: "lookup",
+            user: vec!["id".to_owned()],
+            address,
+        };
+        let questions = [
+            question(SessionAddress::Keys {
+                url: url(&issuer, "/keys"),
+                algorithms: vec![Algorithm::EdDsa],
+            }),
+            question(SessionAddress::App(url(&app, "/session?fresh=hunter2"))),
+            question(SessionAddress::App(url(&gone, "/"))),
+            question(SessionAddress::App("nowhere".to_owned())),
+        ];
+        drop(gone);
+        let way = WayOut {
+            outbound: crate::generation::outbound(&crate::config::OutboundConfig::default())
+                .unwrap(),
+            connect_timeout: call::WITHIN,
+        };
+        let served = async { tokio::join!(serve(issuer, KEY), serve(app, "null")) };
+        let (found, asked) = tokio::join!(ask(questions.into_iter(), &way), served);
+        assert_eq!(asked.0, "GET /keys HTTP/1.1");
+        assert_eq!(asked.1, "GET /session?fresh=hunter2 HTTP/1.1");
+        let levels: Vec<_> = found.iter().map(|f| (f.check, f.level)).collect();
+        let expected = [
+            (KEYS, Level::Ok),
+            (SESSION, Level::Ok),
+            (SESSION, Level::Error),
+            (SESSION, Level::Error),
+        ];
+        assert_eq!(levels, expected, "{found:#?}");
+        assert!(
+            found[1].what.contains("/session says signed out"),
+            "{found:?}"
+        );
+        assert!(!format!("{found:?}").contains("hunter2"));
+        assert!(found[2].fix.as_ref().unwrap().contains("nothing listens"));
     }
 }

@@ -10,8 +10,9 @@ use super::finding::Finding;
 
 const CHECK: &str = "sign-in";
 
-/// Asks Auth.js for its providers and its sign-in page.
-pub(super) async fn look(server: &Server) -> Finding {
+/// Asks Auth.js for its providers and its sign-in page. Where something in front sends every request to
+/// a sign-in of its own, a redirect says nothing of the app: then `front_redirects`.
+pub(super) async fn look(server: &Server, front_redirects: bool) -> Finding {
     let (providers, page) = tokio::join!(
         server.ask(call::get("/api/auth/providers")),
         server.ask(call::get("/api/auth/signin")),
@@ -25,10 +26,12 @@ pub(super) async fn look(server: &Server) -> Finding {
         };
     }
     match page {
-        Ok(page) if page.status().is_redirection() => match leaving(page.headers(), own) {
-            Some(stranger) => leaves(own, &stranger),
-            None => Finding::ok(CHECK, "the app's sign-in stays under the public URL"),
-        },
+        Ok(page) if page.status().is_redirection() && !front_redirects => {
+            match leaving(page.headers(), own) {
+                Some(stranger) => leaves(own, &stranger),
+                None => Finding::ok(CHECK, "the app's sign-in stays under the public URL"),
+            }
+        }
         Ok(_) | Err(_) => Finding::info(
             CHECK,
             "not looked at: there is no Auth.js under the public URL",

@@ -55,6 +55,8 @@ labels! {
         Expired = "expired",
         /// No configured secret opens the cookie.
         NoSecret = "no_secret",
+        /// No key of the issuer's is for the token.
+        NoKey = "no_key",
         /// The cookie was altered or cut.
         Altered = "altered",
         /// The cookie is larger than any session.
@@ -193,7 +195,11 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::IronMac
         | InvalidReason::CacheSignature
         | InvalidReason::CookieSignature => Reason::NoSecret,
+        InvalidReason::UnknownKey | InvalidReason::NoKeyId | InvalidReason::NoKeyFits => {
+            Reason::NoKey
+        }
         InvalidReason::Tampered
+        | InvalidReason::Signature
         | InvalidReason::BaseAndChunks
         | InvalidReason::ChunkMissing
         | InvalidReason::TokenMissing
@@ -209,15 +215,24 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::NotSigned
         | InvalidReason::NotIron
         | InvalidReason::NotCompact
-        | InvalidReason::Payload => Reason::Format,
+        | InvalidReason::Payload
+        | InvalidReason::Envelope
+        | InvalidReason::SignedAlgorithm
+        | InvalidReason::TokenType
+        | InvalidReason::Claims => Reason::Format,
         InvalidReason::NoExpiry
         | InvalidReason::TimeNotNumber(_)
         | InvalidReason::NotYetValid
-        | InvalidReason::IssuedInFuture => Reason::Claims,
+        | InvalidReason::IssuedInFuture
+        | InvalidReason::Issuer
+        | InvalidReason::Audience
+        | InvalidReason::AuthorizedParty
+        | InvalidReason::Pending => Reason::Claims,
         InvalidReason::BearerAndCookie | InvalidReason::RepeatedBearer => Reason::Ambiguous,
         InvalidReason::NoUser
         | InvalidReason::UserType
         | InvalidReason::User(_)
+        | InvalidReason::Subject
         | InvalidReason::AppNamesNoUser => Reason::User,
         InvalidReason::AppKnowsNot | InvalidReason::AppRefuses => Reason::SignedOut,
         InvalidReason::AppRedirects | InvalidReason::AppNotJson => Reason::AppAnswer,

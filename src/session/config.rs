@@ -7,7 +7,7 @@ use super::cookie::CookieName;
 use super::kind::ProviderKind;
 use super::lookup::LookupConfig;
 use super::proof::ProofConfig;
-use super::signed::SignedConfig;
+use super::signed::{Algorithm, KeySource, SignedConfig};
 use crate::secret::Secret;
 
 /// How sessions are recognised (`[session]`).
@@ -98,7 +98,7 @@ impl FormatConfig {
             Self::IronSession { passwords } => {
                 passwords.iter().map(|(_, password)| password).collect()
             }
-            Self::Signed(_) => Vec::new(),
+            Self::Signed(config) => config.secrets.iter().collect(),
             Self::Lookup(lookup) => {
                 let proof = lookup.proof.iter();
                 proof.flat_map(ProofConfig::secrets).collect()
@@ -110,10 +110,16 @@ impl FormatConfig {
     #[must_use]
     pub fn addresses(&self) -> Vec<SessionAddress> {
         match self {
-            Self::Sealed { .. }
-            | Self::BetterAuthCache { .. }
-            | Self::IronSession { .. }
-            | Self::Signed(_) => Vec::new(),
+            Self::Signed(signed) => match &signed.keys {
+                Some(KeySource::Url { url, .. }) => vec![SessionAddress::Keys {
+                    url: url.to_string(),
+                    algorithms: signed.algorithms.clone(),
+                }],
+                Some(KeySource::Held(_)) | None => Vec::new(),
+            },
+            Self::Sealed { .. } | Self::BetterAuthCache { .. } | Self::IronSession { .. } => {
+                Vec::new()
+            }
             Self::Lookup(lookup) => {
                 let url = lookup.url.iter();
                 url.map(|url| SessionAddress::App(url.to_string()))
@@ -127,7 +133,12 @@ impl FormatConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionAddress {
     /// An issuer's public keys.
-    Keys(String),
+    Keys {
+        /// Where.
+        url: String,
+        /// What tokens may be signed by.
+        algorithms: Vec<Algorithm>,
+    },
     /// Where the app says whose session a cookie is.
     App(String),
 }

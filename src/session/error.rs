@@ -326,6 +326,61 @@ pub enum InvalidReason {
         "signed with none of session.providers[].secrets: the app's own secret differs (Better Auth verifies with its first alone), or the cookie was altered"
     )]
     CookieSignature,
+    /// The value is no JSON with an access token.
+    #[error(
+        "not a Supabase session (JSON with an access_token, plain or behind `base64-`): another cookie, one that was cut, or a chunk is missing"
+    )]
+    Envelope,
+    /// `alg` is not on the list; `none` never is.
+    #[error(
+        "the token's algorithm (`alg`) is not among session.providers[].algorithms: is the token of another issuer?"
+    )]
+    SignedAlgorithm,
+    /// `typ` is that of another kind of token.
+    #[error("the token's type (`typ`) is not that of a session token")]
+    TokenType,
+    /// The token's payload is no JSON object.
+    #[error("the token's payload is not a JSON object")]
+    Claims,
+    /// The token names a key that the set does not hold.
+    #[error(
+        "signed with a key (`kid`) that the issuer's key set does not hold: is the token of another issuer or environment, or was the key withdrawn?"
+    )]
+    UnknownKey,
+    /// The token names no key, and must.
+    #[error("the token names no key (`kid`), which its issuer always does")]
+    NoKeyId,
+    /// The key is of another kind than the algorithm, or for another algorithm.
+    #[error(
+        "the issuer's key is not for the token's algorithm (`alg`): its kind, `alg`, `use` or `key_ops` say otherwise"
+    )]
+    NoKeyFits,
+    /// The signature is not by the key.
+    #[error(
+        "the signature is wrong: signed with another key or secret than the configured one, or altered or cut since"
+    )]
+    Signature,
+    /// `iss` is another.
+    #[error(
+        "the token is of another issuer: `iss` must be session.providers[].issuer, to the last slash"
+    )]
+    Issuer,
+    /// `aud` is another, or is not there.
+    #[error(
+        "the token is not for this audience: `aud` must be, or hold, session.providers[].audience"
+    )]
+    Audience,
+    /// `azp` is another.
+    #[error(
+        "the token was made for another origin: `azp` must be among session.providers[].authorized_parties"
+    )]
+    AuthorizedParty,
+    /// The user has not finished signing in.
+    #[error("the session is pending (`sts`): the user has a task to finish before being signed in")]
+    Pending,
+    /// `sub` is not what the issuer writes.
+    #[error("the token's subject (`sub`) is missing, empty, too long or no text")]
+    Subject,
     /// The app answered that there is no session: 200 with nothing in it.
     #[error(
         "the app knows no such session: signed out, ended, or the cookie is not the one that the app reads (over https its name has a prefix: does cross_origin.public_origins say https?)"

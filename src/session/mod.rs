@@ -53,7 +53,9 @@ pub use self::kind::{Family, ProviderKind};
 pub use self::lookup::{Front, LookupConfig};
 pub use self::proof::ProofConfig;
 pub use self::provider::SessionBuildError;
-pub use self::signed::SignedConfig;
+pub use self::signed::{
+    Algorithm, IssuerStatus, KeySet, KeySetError, KeySource, SignedConfig, SignedDialect,
+};
 pub use self::weakness::{SecretWeakness, secret_weakness};
 
 use self::provider::{Found, Provider};
@@ -176,6 +178,33 @@ impl SessionAuthenticator {
         }
     }
 
+    /// Fetches issuers' keys in the background, where it is time for that. To be called every second
+    /// or so, within a runtime that lasts.
+    pub fn tend(&self, now: Now) {
+        for provider in self.all() {
+            provider.tend(now);
+        }
+    }
+
+    /// Takes over what `previous` knows of the same issuers.
+    pub fn adopt(&self, previous: &Self) {
+        for provider in self.all() {
+            for other in previous.all() {
+                provider.adopt(other);
+            }
+        }
+    }
+
+    /// How it stands with the keys of each issuer that is asked for them, by the provider's label;
+    /// calls are counted since this was asked last.
+    pub fn issuers(&self) -> impl Iterator<Item = (&'static str, IssuerStatus)> {
+        self.all().filter_map(Provider::issuer)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Provider> {
+        self.providers.iter().chain(&self.bearer)
+    }
+
     /// The cookie names that are looked for, with the providers' labels, in order.
     pub fn cookie_names(&self) -> impl Iterator<Item = (&'static str, &CookieName)> {
         self.providers.iter().flat_map(Provider::cookie_names)
@@ -227,8 +256,7 @@ impl SessionAuthenticator {
     /// Where the provider that recognised `session` looks for the user id.
     #[must_use]
     pub fn user_claim(&self, session: &Session) -> Option<&[String]> {
-        let all = self.providers.iter().chain(&self.bearer);
-        let mut decided = all.filter(|provider| provider.recognised(session));
+        let mut decided = self.all().filter(|provider| provider.recognised(session));
         decided.next().map(Provider::user_claim)
     }
 }

@@ -16,10 +16,11 @@ use super::sealed::Keyring;
 use super::session_id::SessionIds;
 use super::signed::{Signed, SignedBuildError};
 use super::{
-    ClaimRules, Dialect, FormatConfig, Look, ProviderConfig, ProviderKind, Session, SessionError,
-    Visit,
+    ClaimRules, Dialect, FormatConfig, IssuerStatus, Look, ProviderConfig, ProviderKind, Session,
+    SessionError, Visit,
 };
 use crate::client::Outbound;
+use crate::clock::Now;
 use crate::identity::Identity;
 
 /// Why a checked provider still cannot be used.
@@ -181,6 +182,37 @@ impl Provider {
             format: self.bearer.as_ref()?,
             value: token.map(Cow::Borrowed),
         })
+    }
+
+    /// The provider's check of JWTs, which all of its cookies share.
+    fn signed(&self) -> Option<&Signed> {
+        let mut formats = self.cookies.iter().map(|(_, format)| format);
+        match formats.next().or(self.bearer.as_ref())? {
+            Format::Signed(signed) => Some(signed),
+            Format::Sealed(_)
+            | Format::BetterAuthCache(_)
+            | Format::IronSession(_)
+            | Format::Lookup(_) => None,
+        }
+    }
+
+    /// Fetches the issuer's keys, where it is time for that.
+    pub(super) fn tend(&self, now: Now) {
+        if let Some(signed) = self.signed() {
+            signed.tend(now);
+        }
+    }
+
+    /// Takes over what `previous` knows of the same issuer.
+    pub(super) fn adopt(&self, previous: &Self) {
+        if let (Some(signed), Some(previous)) = (self.signed(), previous.signed()) {
+            signed.adopt(previous);
+        }
+    }
+
+    /// How it stands with the issuer's keys, with the provider's label.
+    pub(super) fn issuer(&self) -> Option<(&'static str, IssuerStatus)> {
+        Some((self.kind.label(), self.signed()?.status()?))
     }
 
     /// Opens what was found and reads its claims.

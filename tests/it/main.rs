@@ -21,6 +21,7 @@ mod confidentiality;
 mod cors;
 mod cross_origin;
 mod disconnects;
+mod doctor;
 mod drain;
 mod drain_under_load;
 mod floods_http1;

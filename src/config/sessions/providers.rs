@@ -70,7 +70,7 @@ fn provider(fields: &mut Fields, shared: &Shared) -> Option<ProviderConfig> {
     let claims = claims::rules(fields, &shared.claims, kind.default_claims());
     let format = match kind.family() {
         Family::Sealed => sealed::format(fields, kind, &cookie_names, shared),
-        Family::Signed => signed::format(fields, kind, &mut cookie_names),
+        Family::Signed => signed::format(fields, kind, &claims, &mut cookie_names),
         Family::Lookup => lookup::format(fields, kind, shared),
     };
     if cookie_names.is_empty()

@@ -231,3 +231,23 @@ fn a_tls_key_that_every_user_can_read_is_warned_of() {
         "{text}"
     );
 }
+
+#[test]
+fn a_cookie_that_two_providers_look_for_is_warned_of() {
+    let toml = r#"
+        [[session.providers]]
+        kind = "auth0-v4"
+        secrets = [{ env = "AUTH_SECRET" }]
+        [[session.providers]]
+        kind = "iron-session"
+        cookie_names = ["app", "__session"]
+        passwords = { 1 = { env = "AUTH_SECRET" } }
+    "#;
+    let warnings = load_file(toml, &[]).unwrap().warnings;
+    let expected =
+        "session.providers[1] never sees the cookie __session: session.providers[0] looks";
+    assert!(
+        warnings.iter().any(|text| text.starts_with(expected)),
+        "{warnings:?}"
+    );
+}

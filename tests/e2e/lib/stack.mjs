@@ -30,9 +30,10 @@ export async function inspect(cookieHeader, { env = appEnv(), at } = {}) {
 /** A gateway in front of `upstream` (an origin). */
 export async function startGateway(upstream, env = {}) {
   let origin;
+  let adminOrigin;
   const program = await startProgram(async (port) => {
     const [listen, admin] = [`127.0.0.1:${await port()}`, `127.0.0.1:${await port()}`];
-    origin = `http://${listen}`;
+    [origin, adminOrigin] = [`http://${listen}`, `http://${admin}`];
     return {
       name: 'behest-gateway',
       env: {
@@ -43,14 +44,14 @@ export async function startGateway(upstream, env = {}) {
       readyUrl: `http://${admin}/readyz`,
     };
   });
-  return { program, origin };
+  return { program, origin, adminOrigin };
 }
 
 /** Emulator, wiretap and gateway; `stop` ends them in the other order. */
 export async function startStack({ gateway: env = {}, emulator: emulatorOptions = {} } = {}) {
   const emulator = await Emulator.start({ key: KEY, ...emulatorOptions });
   const tap = await startTap(emulator.port);
-  const { program, origin } = await startGateway(tap.origin, env).catch(async (error) => {
+  const { program, origin, adminOrigin } = await startGateway(tap.origin, env).catch(async (error) => {
     await Promise.all([tap.stop(), emulator.stop()]);
     throw error;
   });
@@ -59,10 +60,11 @@ export async function startStack({ gateway: env = {}, emulator: emulatorOptions 
     tap,
     gateway: program,
     origin,
+    adminOrigin,
     /** Puts another gateway in the place of this one: a restart. */
     async restart() {
       await stack.gateway.stop();
-      ({ program: stack.gateway, origin: stack.origin } = await startGateway(tap.origin, env));
+      ({ program: stack.gateway, origin: stack.origin, adminOrigin: stack.adminOrigin } = await startGateway(tap.origin, env));
     },
     /** The OpenAI SDK as a page uses it, but for the cookie, which a browser adds by itself. */
     sdk: (cookie, options = {}) =>

@@ -112,8 +112,12 @@ pub struct Drive {
 /// The origin of a page that may call.
 pub const PAGE: &str = "https://page.example";
 
+/// What an operator proves to be one with.
+const OPERATOR: &str = "mark-operator-5c81f0d2a96be374c0d8";
+
 /// Small limits and short times: each is reached by some case.
-const LIMITS: [(&str, &str); 10] = [
+const LIMITS: [(&str, &str); 11] = [
+    ("GATEWAY_ADMIN_TOKEN", OPERATOR),
     ("GATEWAY_ALLOWED_ORIGINS", PAGE),
     ("GATEWAY_UPSTREAM__HOLD_BODY", "1 KiB"),
     ("GATEWAY_UPSTREAM__FIRST_BYTE_TIMEOUT", "2s"),
@@ -258,6 +262,20 @@ impl Drive {
         panic!("no recovery");
     }
 
+    /// Ends the sessions of the user of the last [`Self::cookie`].
+    pub async fn revoke(&mut self) {
+        let user = format!("{}-{}", self.secrets.user, self.users);
+        let admin = self.program.admin;
+        let order = serde_json::json!({ "user_id": user }).to_string();
+        let request = Request::post("/revocations")
+            .header("host", admin.to_string())
+            .header("authorization", format!("Bearer {OPERATOR}"))
+            .header("content-type", "application/json")
+            .body(Full::from(order));
+        let answer = ask(admin, Protocol::Http1, request.unwrap()).await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+    }
+
     pub async fn admin_pages(&mut self) {
         let admin = self.program.admin;
         for path in ["/livez", "/readyz", "/metrics", "/nowhere"] {
@@ -318,6 +336,7 @@ impl Drive {
         assert!(self.received.len() > 10_000, "{}", self.received);
         marks.assert_absent("an answer", &self.received);
         marks.add("a user's id", &self.secrets.user);
+        marks.add("the operators' token", OPERATOR);
         marks.add("a prompt", &self.secrets.prompt);
         marks.add("a browser session's name", &self.secrets.sid);
         let log = self.program.text();
@@ -340,12 +359,26 @@ impl Drive {
     }
 }
 
+/// The cookie of a provider that demands what no session here has.
+pub const STAFF_COOKIE: &str = "staff";
+
+/// How sessions are recognised.
+const PROVIDERS: &str = r#"
+[[session.providers]]
+kind = "authjs-v5"
+
+[[session.providers]]
+kind = "nextauth-v4"
+cookie_names = ["staff"]
+required = [{ claim = ["email"], one_of = ["mark@staff.example"] }]
+"#;
+
 /// The file, which refers to two more secrets; `more` is added.
 fn write_config(to: &std::path::Path, folder: &std::path::Path, log_format: &str, more: &str) {
     let folder = folder.display();
     let text = format!(
         "[telemetry]\nlog_format = \"{log_format}\"\nuser_hash_key = {{ file = \"{folder}/user_hash\" }}\n\
-         [session_id]\nkey = {{ file = \"{folder}/session_id\" }}\n{more}"
+         [session_id]\nkey = {{ file = \"{folder}/session_id\" }}\n{PROVIDERS}{more}"
     );
     std::fs::write(to, text).unwrap();
 }

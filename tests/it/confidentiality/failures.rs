@@ -6,10 +6,10 @@ use behest_gateway::emulator::{Action, On};
 use http::{HeaderValue, Method};
 use tokio::task::JoinSet;
 
-use super::drive::{Drive, KeyKind, PAGE};
+use super::drive::{Drive, KeyKind, PAGE, STAFF_COOKIE};
 use crate::support::COOKIE;
 use crate::support::caller::{Caller, Protocol, get};
-use crate::support::cookies::{ending, v5};
+use crate::support::cookies::{ending, v4, v5};
 
 /// All of them, once.
 pub async fn all(drive: &mut Drive) {
@@ -25,6 +25,7 @@ pub async fn all(drive: &mut Drive) {
     echoes(drive).await;
     streams(drive).await;
     busy(drive).await;
+    revoked(drive).await;
     drive.admin_pages().await;
 }
 
@@ -55,6 +56,7 @@ async fn sessions(drive: &mut Drive) {
         COOKIE,
         &ending(&drive.secrets.user, -60),
     );
+    let outsider = v4(&drive.secrets.auth, &ending(&drive.secrets.user, 60));
     let sealed = drive.cookie();
     let half = sealed.len() / 2;
     for (cookie, code) in [
@@ -66,6 +68,7 @@ async fn sessions(drive: &mut Drive) {
             format!("{COOKIE}={}", drive.secrets.auth),
             "session_invalid",
         ),
+        (format!("{STAFF_COOKIE}={outsider}"), "session_not_allowed"),
     ] {
         let request = get(address, "/v1/models", &cookie);
         assert_eq!(drive.send(request).await.as_deref(), Some(code));
@@ -254,6 +257,20 @@ async fn streams(drive: &mut Drive) {
     let mut caller = Caller::connect(drive.program.address, drive.protocol).await;
     let response = caller.send(request).await.unwrap();
     drive.head(&response);
+}
+
+/// An ended session: in the middle of its stream, and from then on.
+async fn revoked(drive: &mut Drive) {
+    drive.fault(1, On::Data, Action::StallAfter { frames: 2 });
+    let cookie = drive.cookie();
+    let mut caller = Caller::connect(drive.program.address, drive.protocol).await;
+    let request = drive.chat_as(&cookie, true, 0);
+    let response = caller.send(request).await.unwrap();
+    drive.revoke().await;
+    assert_eq!(drive.read(response).await, None);
+    let request = drive.chat_as(&cookie, false, 0);
+    let code = drive.send(request).await;
+    assert_eq!(code.as_deref(), Some("session_revoked"));
 }
 
 async fn busy(drive: &mut Drive) {

@@ -199,3 +199,30 @@ async fn with_user_limits_one_user_mints_10_times_in_10_s_and_holds_16_identitie
         .unwrap();
     assert_eq!(bench.calls(), calls, "the newer are held");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_forgotten_is_minted_anew_and_others_keep_theirs() {
+    let bench = Bench::new(|call, _, now| async move {
+        if call == 3 {
+            tokio::time::sleep(millis(10)).await;
+        }
+        Ok(minted(&format!("token-{call}"), 900, now))
+    });
+    let mut named = identity("ada");
+    named.session_id = SessionId::parse("gw_1");
+    bench.ask("ada").await.unwrap();
+    bench.ask("eve").await.unwrap();
+    bench.cache.token(&named, bench.clock.now()).await.unwrap();
+    assert_eq!(bench.cache.forget_session("gw_2"), 0);
+    assert_eq!(bench.cache.forget_session("gw_1"), 1);
+    assert_eq!(bench.cache.len(), 2);
+    assert_eq!(bench.cache.forget_user(&identity("ada").user), 1);
+    assert_eq!(bench.cache.len(), 1);
+    assert_eq!(bench.ask("eve").await.unwrap(), "token-1");
+    // Who waits for a mint gets it, and it is not kept.
+    let waiting = spawn(&bench, "ada".into());
+    settle().await;
+    assert_eq!(bench.cache.forget_user(&identity("ada").user), 0);
+    assert!(waiting.await.unwrap().is_ok());
+    assert_eq!(bench.ask("ada").await.unwrap(), "token-4");
+}
