@@ -27,6 +27,8 @@ use crate::revocation::{Holder, Revocations, Watch};
 use crate::session::{SessionAuthenticator, Visit};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
+use crate::telemetry::labels::KeyRefresh;
+use crate::telemetry::metrics::Metrics;
 use crate::token::{AccessToken, Bearers, Confidential, TokenCache};
 
 /// A gateway: immutable, made from one configuration. A changed one is another gateway.
@@ -86,6 +88,17 @@ impl Gateway {
         self.upstream.sweep_connections();
         self.tokens.sweep_connections();
         self.sessions.sweep_connections();
+    }
+
+    /// Has issuers' keys fetched where it is time for that, and counts what came of it. To be called
+    /// every second or so, within a runtime that lasts.
+    pub fn tend_sessions(&self, metrics: &Metrics) {
+        self.sessions.tend(self.clock.now());
+        for (provider, status) in self.sessions.issuers() {
+            metrics.key_refreshes(provider, KeyRefresh::Ok, status.succeeded);
+            metrics.key_refreshes(provider, KeyRefresh::Failed, status.failed);
+            metrics.keys_held(provider, status.keys.unwrap_or(0));
+        }
     }
 
     /// One admitted request, top to bottom. Every step may end it.

@@ -157,6 +157,9 @@ impl Generation {
         let upstream = Upstream::new(client);
         let sessions = SessionAuthenticator::new(&config.session, &outbound)?;
         sessions.count_in(&process.metrics);
+        if let Some(previous) = previous {
+            sessions.adopt(&previous.gateway.sessions);
+        }
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(

@@ -49,7 +49,8 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Expired tokens are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Idle connections to Behest are swept this often, so that none outlives its time by more.
+/// Idle connections to Behest are swept this often, so that none outlives its time by more, and the
+/// keys of sessions are looked after.
 const SWEEP_CONNECTIONS_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the server cannot start.
@@ -274,10 +275,13 @@ impl Control {
         tokio::time::sleep(self.drain_delay).await;
     }
 
+    /// Begins at once: sessions may need keys that are not here yet.
     async fn sweep_connections(&self) {
         loop {
+            let active = self.active.load_full();
+            active.gateway.sweep_connections();
+            active.gateway.tend_sessions(&self.process.metrics);
             tokio::time::sleep(SWEEP_CONNECTIONS_EVERY).await;
-            self.active.load().gateway.sweep_connections();
         }
     }
 

@@ -209,6 +209,8 @@ impl Signed {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod vectors;

@@ -104,6 +104,16 @@ labels! {
 }
 
 labels! {
+    /// How a call for an issuer's keys ended.
+    KeyRefresh {
+        /// Keys came.
+        Ok = "ok",
+        /// None came; those that were held stay.
+        Failed = "failed",
+    }
+}
+
+labels! {
     /// How a reload of the configuration ended.
     ReloadOutcome {
         /// The new one is running.

@@ -8,11 +8,12 @@ mod families;
 
 use std::time::Duration;
 
-use prometheus::{Encoder, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use self::families::{Counters, Histograms, Registrar, pairs};
 use super::labels::{
-    CacheOutcome, DisconnectPhase, LookupCacheOutcome, LookupOutcome, MintOutcome, ReloadOutcome,
+    CacheOutcome, DisconnectPhase, KeyRefresh, LookupCacheOutcome, LookupOutcome, MintOutcome,
+    ReloadOutcome,
 };
 
 /// Why metrics cannot be made or shown.
@@ -33,6 +34,8 @@ pub struct Metrics {
     lookups: Counters<2>,
     lookup_cache: Counters<2>,
     lookup_duration: Histograms,
+    key_refreshes: Counters<2>,
+    keys_held: IntGaugeVec,
     cache: Counters<1>,
     cache_entries: IntGauge,
     revocations: IntGauge,
@@ -69,6 +72,7 @@ impl Metrics {
     #[expect(clippy::too_many_lines, reason = "one list of metrics, an entry each")]
     pub fn new(labels: &LabelSets<'_>) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
+        let key_refreshes: Vec<_> = KeyRefresh::ALL.iter().map(|one| one.label()).collect();
         let registrar = Registrar(&registry);
         let metrics = Self {
             requests: registrar.counters(
@@ -131,6 +135,17 @@ impl Metrics {
                 "One question to the app, the wait for a place included.",
                 "provider",
                 labels.providers,
+            )?,
+            key_refreshes: registrar.counters(
+                "jwks_refreshes_total",
+                "Calls for the keys of an issuer (jwks_url), by provider and outcome.",
+                ["provider", "outcome"],
+                pairs(labels.providers, &key_refreshes),
+            )?,
+            keys_held: registrar.gauges(
+                "jwks_keys",
+                "Keys held of an issuer (jwks_url); 0 until the first call brings some.",
+                "provider",
             )?,
             cache: registrar.counters(
                 "token_cache_total",
@@ -299,6 +314,20 @@ impl Metrics {
         self.reloads.count([outcome.label()]);
         self.reload_success
             .set(i64::from(outcome == ReloadOutcome::Swapped));
+    }
+
+    /// So many calls for the keys of a provider's issuer ended so.
+    pub fn key_refreshes(&self, provider: &'static str, outcome: KeyRefresh, calls: u64) {
+        if calls > 0 {
+            let labels = [provider, outcome.label()];
+            self.key_refreshes.count_many(labels, calls);
+        }
+    }
+
+    /// So many keys of a provider's issuer are held.
+    pub fn keys_held(&self, provider: &'static str, keys: usize) {
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        self.keys_held.with_label_values(&[provider]).set(keys);
     }
 
     /// A panic was caught.

@@ -299,6 +299,41 @@ async fn an_issuers_keys_are_fetched_and_must_fit_what_tokens_are_signed_by() {
 }
 
 #[tokio::test]
+async fn the_apps_session_url_must_say_signed_out_in_json() {
+    let stage = Stage::new().await;
+    let base = stage.emulator.base_url();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gateway.toml");
+    for (manner, level, word) in [
+        (Manner::Honest, "ok", "says signed out (401)"),
+        (Manner::ShowsPage, "error", "a page of HTML (200)"),
+        (
+            Manner::SignsIn,
+            "error",
+            "redirects somebody without a cookie",
+        ),
+    ] {
+        let app = Front::new(manner).await;
+        // Behest's own 401 to a stranger stands for the app's.
+        app.lead_to(stage.emulator.addr());
+        let provider = format!(
+            "[[session.providers]]\nkind = \"lookup\"\ncookie_names = [\"sid\"]\n\
+             user_claim = [\"id\"]\nurl = \"{}/v1/models\"\n",
+            app.origin()
+        );
+        std::fs::write(&file, provider).unwrap();
+        let config = ["--config", file.to_str().unwrap()];
+        let examined = examine(&config, &environment(&base, &[]), "").await;
+        let finding = examined.one("session-url", level);
+        let what = text(finding, "what");
+        assert!(
+            what.starts_with("lookup: ") && what.contains(word),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_configuration_that_does_not_hold_is_the_finding() {
     let secret = "behest_xx_0123456789abcdef";
     let env = environment(

@@ -44,6 +44,7 @@ mod revocations;
 mod rotation;
 mod session_ids;
 mod sessions;
+mod signed;
 mod slow_bodies;
 mod slow_heads;
 mod soak;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use behest_gateway::clock::{Clock, unix_time};
-use behest_gateway::emulator::{Action, Fault, On};
+use behest_gateway::emulator::{Action, Fault, On, Seen};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -95,11 +95,11 @@ async fn a_revoked_user_is_refused_until_it_is_lifted_and_others_are_not() {
     assert_eq!(stage.metric("behest_gateway_revocations"), 1.0);
     let series = "behest_gateway_refusals_total{code=\"session_revoked\",reason=\"revoked\"}";
     assert_eq!(stage.metric(series), 1.0);
-    let minted = stage.emulator.log().read(|seen| seen.minted());
+    let minted = stage.emulator.log().read(Seen::minted);
     assert_eq!(lift(&stage, &entry["id"]).await, 204);
     assert_eq!(lift(&stage, &entry["id"]).await, 404);
     assert!(passes(&stage, &ada).await);
-    let after = stage.emulator.log().read(|seen| seen.minted());
+    let after = stage.emulator.log().read(Seen::minted);
     assert_eq!(after, minted + 1, "the old token was dropped");
     assert_eq!(stage.metric("behest_gateway_revocations"), 0.0);
 }
@@ -294,7 +294,9 @@ async fn live_streams_are_cut_with_a_reason_silent_or_not_and_another_users_goes
         let stage = Stage::paced(pace, &[("GATEWAY_ADMIN_TOKEN", TOKEN)]).await;
         let stall = Fault::once(On::Data, Action::StallAfter { frames: 2 });
         stage.emulator.faults().push(stall);
-        let (_silent, silent) = open(&stage, protocol, "ada", "emulator").await;
+        let (_silent, mut silent) = open(&stage, protocol, "ada", "emulator").await;
+        // Its last: from here on only a bell can tell it.
+        silent.frame().await.unwrap().unwrap();
         let (_flowing, flowing) = open(&stage, protocol, "ada", "long").await;
         let (others, mut other) = open(&stage, protocol, "eve", "long").await;
         revoke(&stage, &json!({"user_id": "ada"})).await;
@@ -303,7 +305,7 @@ async fn live_streams_are_cut_with_a_reason_silent_or_not_and_another_users_goes
             assert_eq!(event["error"]["code"], "session_revoked", "{event}");
             assert_eq!(event["error"]["type"], "authentication_error");
         }
-        let left = |seen: &behest_gateway::emulator::Seen| (seen.disconnects == 2).then_some(());
+        let left = |seen: &Seen| (seen.disconnects == 2).then_some(());
         let left = stage.emulator.log().wait_for(PATIENCE, left).await;
         assert!(left.is_some(), "Behest must see both end");
         for _ in 0..3 {
@@ -324,9 +326,7 @@ async fn a_request_that_waits_for_its_answer_is_ended() {
         stage.emulator.faults().push(stall);
         let request = chat(address, &cookie("ada", "1"), true);
         let waiting = tokio::spawn(ask(address, protocol, request));
-        let sent = |seen: &behest_gateway::emulator::Seen| {
-            seen.to_path("/v1/chat/completions").next().map(|_| ())
-        };
+        let sent = |seen: &Seen| seen.to_path("/v1/chat/completions").next().map(|_| ());
         let sent = stage.emulator.log().wait_for(PATIENCE, sent).await;
         assert!(sent.is_some());
         // Someone else's changes nothing.
@@ -336,7 +336,7 @@ async fn a_request_that_waits_for_its_answer_is_ended() {
         let answer = answer.expect("it still waits").unwrap();
         assert_eq!(answer.status, 401);
         assert_eq!(answer.code(), Some("session_revoked"));
-        let left = |seen: &behest_gateway::emulator::Seen| (seen.disconnects == 1).then_some(());
+        let left = |seen: &Seen| (seen.disconnects == 1).then_some(());
         let left = stage.emulator.log().wait_for(PATIENCE, left).await;
         assert!(left.is_some(), "Behest must see it end");
     }

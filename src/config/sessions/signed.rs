@@ -19,6 +19,7 @@ use crate::config::values::{Value, quoted};
 use crate::secret::Secret;
 use crate::session::{
     Algorithm, ClaimRules, CookieName, FormatConfig, KeySource, ProviderKind, SignedConfig,
+    SignedDialect,
 };
 use presets::Preset;
 use sources::Source;
@@ -66,7 +67,7 @@ pub(super) fn format(
         return None;
     }
     let algorithms = algorithms(fields, listed, &preset, source.as_ref(), &secrets)?;
-    Some(FormatConfig::Signed(SignedConfig {
+    let config = SignedConfig {
         dialect: preset.dialect,
         algorithms,
         keys: source.map(|source| source.keys),
@@ -75,7 +76,30 @@ pub(super) fn format(
         audiences: audiences.map_or(preset.audiences, |audiences| audiences.0),
         authorized_parties: authorized_parties.unwrap_or_default(),
         clock_tolerance,
-    }))
+    };
+    warn(fields, &config);
+    Some(FormatConfig::Signed(config))
+}
+
+/// An issuer signs for many: without these, whoever has any token of its has a session here.
+fn warn(fields: &mut Fields, config: &SignedConfig) {
+    let is_clerk = config.dialect == SignedDialect::Clerk;
+    // Clerk's session tokens have no audience; their authorized party is the app's origin.
+    let (key, is_open) = if is_clerk {
+        (&AUTHORIZED_PARTIES, config.authorized_parties.is_empty())
+    } else {
+        (&AUDIENCE, config.audiences.is_empty())
+    };
+    let checks = [(&ISSUER, config.issuer.is_none()), (key, is_open)];
+    for (key, is_missing) in checks {
+        if is_missing && matches!(config.keys, Some(KeySource::Url { .. })) {
+            let label = fields.label(key);
+            fields.warnings.push(format!(
+                "{label} is not set: tokens that the same keys sign for other apps or purposes are \
+                 sessions here too"
+            ));
+        }
+    }
 }
 
 /// Every key of a provider that this file reads.

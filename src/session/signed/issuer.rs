@@ -297,6 +297,3 @@ impl Drop for Flight {
         self.inner.landed.send_replace(());
     }
 }
-
-#[cfg(test)]
-mod tests;

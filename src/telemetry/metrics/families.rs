@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 /// Durations, in seconds, from a cache hit's microseconds to a long stream's minutes.
@@ -22,10 +23,14 @@ pub(super) struct Counters<const N: usize> {
 
 impl<const N: usize> Counters<N> {
     pub(super) fn count(&self, labels: [&'static str; N]) {
+        self.count_many(labels, 1);
+    }
+
+    pub(super) fn count_many(&self, labels: [&'static str; N], times: u64) {
         if let Some(handle) = self.handles.get(&labels) {
             handle
                 .get_or_init(|| self.family.with_label_values(&labels))
-                .inc();
+                .inc_by(times);
         }
     }
 }
@@ -64,6 +69,17 @@ impl Registrar<'_> {
         let metric = IntGauge::with_opts(Self::options(name, help))?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
+    }
+
+    pub(super) fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntGaugeVec, prometheus::Error> {
+        let family = IntGaugeVec::new(Self::options(name, help), &[label])?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
     }
 
     pub(super) fn counters<const N: usize>(

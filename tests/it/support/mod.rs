@@ -7,6 +7,10 @@ pub mod crowd;
 pub mod fields;
 pub mod frames;
 pub mod honest;
+#[path = "../../../src/session/signed/testing.rs"]
+#[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
+pub mod issuer;
+pub mod key_server;
 pub mod marks;
 pub mod mutation;
 pub mod program;
