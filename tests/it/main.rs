@@ -30,6 +30,7 @@ mod floors;
 mod headers;
 mod isolation;
 mod layers;
+mod lookup;
 mod main_path;
 mod mint_faults;
 mod mutations;

@@ -11,12 +11,8 @@ use crate::config::fields::{Fields, Key, key};
 use crate::config::url::split_host;
 use crate::session::{FormatConfig, LookupConfig, ProofConfig, ProviderKind};
 
-/// The format of a `kind` of this family; `None` if there is a problem with it.
-pub(super) fn format(
-    fields: &mut Fields,
-    kind: ProviderKind,
-    shared: &Shared,
-) -> Option<FormatConfig> {
+/// The format of a `kind` of this family.
+pub(super) fn format(fields: &mut Fields, kind: ProviderKind, shared: &Shared) -> FormatConfig {
     let before = fields.problems.len();
     let text = fields.optional(&URL, |text: &String| url(kind, text).map(drop));
     let url = text.and_then(|text| url(kind, &text).ok());
@@ -27,7 +23,7 @@ pub(super) fn format(
         let label = fields.label(&URL);
         fields.problem(label, format!("is missing. Set it to {}.", example(kind)));
     }
-    Some(FormatConfig::Lookup(LookupConfig {
+    FormatConfig::Lookup(LookupConfig {
         cache: fields.read(
             &CACHE,
             default.cache,
@@ -48,7 +44,7 @@ pub(super) fn format(
         }),
         proof,
         ..default
-    }))
+    })
 }
 
 /// Every key of a provider that this file reads.
@@ -86,17 +82,17 @@ const EXPIRES_CLAIM: Key = key(
 .example("[\"expires\"]");
 
 /// `better-auth` and `express-session` sign their cookies: with their secrets, made-up ones are
-/// refused before the app is asked.
+/// refused before the app is asked. Elsewhere the key is not read, and so an unknown one.
 fn proof(fields: &mut Fields, kind: ProviderKind) -> Option<ProofConfig> {
-    let proof: fn(Vec<crate::secret::Secret>) -> Option<ProofConfig> = match kind {
-        ProviderKind::BetterAuth => |all| all.into_iter().next().map(ProofConfig::BetterAuth),
-        ProviderKind::ExpressSession => {
-            |all| (!all.is_empty()).then_some(ProofConfig::Express(all))
-        }
-        // Not read: a key that means nothing here is an unknown one.
-        _ => return None,
-    };
-    proof(judged(fields, &OWN_SECRETS, &[]))
+    if kind == ProviderKind::BetterAuth {
+        let secrets = judged(fields, &OWN_SECRETS, &[]);
+        return secrets.into_iter().next().map(ProofConfig::BetterAuth);
+    }
+    if kind == ProviderKind::ExpressSession {
+        let secrets = judged(fields, &OWN_SECRETS, &[]);
+        return (!secrets.is_empty()).then_some(ProofConfig::Express(secrets));
+    }
+    None
 }
 
 /// The session URL that `text` says for a `kind`.
@@ -129,24 +125,26 @@ fn url(kind: ProviderKind, text: &str) -> Result<Uri, String> {
 
 /// Where the library has its session URL.
 fn default_path(kind: ProviderKind) -> &'static str {
-    match kind {
-        ProviderKind::AuthjsDatabase => "/api/auth/session",
+    if kind == ProviderKind::AuthjsDatabase {
+        "/api/auth/session"
+    } else if kind == ProviderKind::BetterAuth {
         // A fresh tier, and no write for a look.
-        ProviderKind::BetterAuth => {
-            "/api/auth/get-session?disableCookieCache=true&disableRefresh=true"
-        }
-        ProviderKind::Kratos => "/sessions/whoami",
-        _ => "/",
+        "/api/auth/get-session?disableCookieCache=true&disableRefresh=true"
+    } else if kind == ProviderKind::Kratos {
+        "/sessions/whoami"
+    } else {
+        "/"
     }
 }
 
-fn example(kind: ProviderKind) -> String {
-    let (host, path) = match kind {
-        ProviderKind::Kratos => ("kratos:4433", ""),
-        ProviderKind::AuthjsDatabase | ProviderKind::BetterAuth => ("app:3000", ""),
-        _ => ("app:3000", "/session"),
-    };
-    format!("\"http://{host}{path}\"")
+fn example(kind: ProviderKind) -> &'static str {
+    if kind == ProviderKind::Kratos {
+        "\"http://kratos:4433\""
+    } else if default_path(kind) == "/" {
+        "\"http://app:3000/session\""
+    } else {
+        "\"http://app:3000\""
+    }
 }
 
 fn check_path(path: &[String]) -> Result<(), String> {

@@ -71,7 +71,7 @@ fn provider(fields: &mut Fields, shared: &Shared) -> Option<ProviderConfig> {
     let format = match kind.family() {
         Family::Sealed => sealed::format(fields, kind, &cookie_names, shared),
         Family::Signed => signed::format(fields, kind, &claims, &mut cookie_names),
-        Family::Lookup => lookup::format(fields, kind, shared),
+        Family::Lookup => Some(lookup::format(fields, kind, shared)),
     };
     if cookie_names.is_empty()
         && kind.default_cookie_names().is_empty()

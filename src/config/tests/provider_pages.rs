@@ -36,7 +36,11 @@ fn load_page(text: &str) -> Result<Loaded, ConfigProblems> {
         .iter()
         .copied()
         .zip(secrets.iter().map(String::as_str));
-    let more: Vec<_> = [("AUTH_SECRET", "")].into_iter().chain(more).collect();
+    let front = ("GATEWAY_PUBLIC_ORIGIN", "http://localhost:8080");
+    let more: Vec<_> = [("AUTH_SECRET", ""), front]
+        .into_iter()
+        .chain(more)
+        .collect();
     load_file(text, &more)
 }
 

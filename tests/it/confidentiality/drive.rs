@@ -362,6 +362,9 @@ impl Drive {
 /// The cookie of a provider that demands what no session here has.
 pub const STAFF_COOKIE: &str = "staff";
 
+/// The cookie of a provider whose app does not answer.
+pub const ASKED_COOKIE: &str = "asked";
+
 /// How sessions are recognised.
 const PROVIDERS: &str = r#"
 [[session.providers]]
@@ -371,6 +374,11 @@ kind = "authjs-v5"
 kind = "nextauth-v4"
 cookie_names = ["staff"]
 required = [{ claim = ["email"], one_of = ["mark@staff.example"] }]
+
+[[session.providers]]
+kind = "lookup"
+cookie_names = ["asked"]
+url = "http://127.0.0.1:1/session"
 "#;
 
 /// The file, which refers to two more secrets; `more` is added.

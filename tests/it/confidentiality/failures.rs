@@ -6,7 +6,7 @@ use behest_gateway::emulator::{Action, On};
 use http::{HeaderValue, Method};
 use tokio::task::JoinSet;
 
-use super::drive::{Drive, KeyKind, PAGE, STAFF_COOKIE};
+use super::drive::{ASKED_COOKIE, Drive, KeyKind, PAGE, STAFF_COOKIE};
 use crate::support::COOKIE;
 use crate::support::caller::{Caller, Protocol, get};
 use crate::support::cookies::{ending, v4, v5};
@@ -69,6 +69,7 @@ async fn sessions(drive: &mut Drive) {
             "session_invalid",
         ),
         (format!("{STAFF_COOKIE}={outsider}"), "session_not_allowed"),
+        (format!("{ASKED_COOKIE}={sealed}"), "session_unavailable"),
     ] {
         let request = get(address, "/v1/models", &cookie);
         assert_eq!(drive.send(request).await.as_deref(), Some(code));

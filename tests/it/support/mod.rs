@@ -1,5 +1,6 @@
 //! What every test stands on: a gateway and an emulator on free ports, session cookies, and callers.
 
+pub mod app;
 pub mod caller;
 pub mod cookies;
 pub mod crowd;
