@@ -73,6 +73,8 @@ pub struct LoadedSession {
     pub session: SessionConfig,
     /// How issuers of keys, and the app, are called.
     pub outbound: OutboundConfig,
+    /// The app's own origins, the first of which is what the app is told.
+    pub public_origins: Vec<String>,
     /// What works, but probably not as meant.
     pub warnings: Vec<String>,
 }
@@ -129,6 +131,7 @@ impl Config {
         let mut fields = open(sources)?;
         let session = sessions::session(&mut fields, true);
         let outbound = upstream::outbound(&mut fields);
+        let public_origins = sections::cross_origin(&mut fields).public_origins;
         fields.refuse_unknown(Some(&["session", "session_id"]));
         fields.refuse_shown_secrets();
         if fields.problems.is_empty() {
@@ -136,6 +139,7 @@ impl Config {
             return Ok(LoadedSession {
                 session,
                 outbound,
+                public_origins,
                 warnings,
             });
         }

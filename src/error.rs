@@ -7,6 +7,7 @@
 mod body;
 mod code;
 mod reason;
+mod session;
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::admission::routes::RouteError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::revocation::Revoked;
-use crate::session::{Asked, SessionError};
+use crate::session::SessionError;
 use crate::token::TokenError;
 use body::error_json;
 pub use body::event_json;
@@ -95,7 +96,7 @@ impl GatewayError {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Admission(error) => admission(error),
-            Self::Session(error) => session(error),
+            Self::Session(error) => session::verdict(error),
             Self::Revoked(_) => verdict(
                 StatusCode::UNAUTHORIZED,
                 Code::SessionRevoked,
@@ -156,53 +157,6 @@ fn limit(error: LimitError) -> Verdict {
         LimitError::Body { .. } => body_too_large(),
         LimitError::User(_) => user_busy(Duration::from_secs(1)),
     }
-}
-
-fn session(error: &SessionError) -> Verdict {
-    let unauthorized =
-        |code, message| verdict(StatusCode::UNAUTHORIZED, code, message, Retry::Never);
-    match error {
-        SessionError::Missing { .. } => unauthorized(
-            Code::SessionMissing,
-            "No session cookie came with the request: sign in to the app first. (With fetch, send credentials; the cookie must be set for this host.)",
-        ),
-        SessionError::Expired { .. } => unauthorized(
-            Code::SessionExpired,
-            "The session has expired: sign in to the app again.",
-        ),
-        SessionError::Invalid { .. } | SessionError::NeedsLookup { .. } => unauthorized(
-            Code::SessionInvalid,
-            "The session is not valid here: sign in to the app again. If that does not help, run `behest-gateway inspect` on the cookie.",
-        ),
-        SessionError::NotAllowed { .. } => verdict(
-            StatusCode::FORBIDDEN,
-            Code::SessionNotAllowed,
-            "This account may not use the API: the session lacks a claim that is required here.",
-            Retry::Never,
-        ),
-        SessionError::Unavailable { .. } => verdict(
-            StatusCode::SERVICE_UNAVAILABLE,
-            Code::SessionUnavailable,
-            "The session cannot be checked at the moment. You are still signed in.",
-            Retry::After(session_wait(error)),
-        ),
-    }
-}
-
-/// The wait that the app asks for, else a second.
-fn session_wait(error: &SessionError) -> Duration {
-    let asked = match error {
-        SessionError::Unavailable { asked, .. } => match asked {
-            Asked::App { retry_after } => *retry_after,
-            Asked::Issuer => None,
-        },
-        SessionError::Missing { .. }
-        | SessionError::Expired { .. }
-        | SessionError::Invalid { .. }
-        | SessionError::NotAllowed { .. }
-        | SessionError::NeedsLookup { .. } => None,
-    };
-    asked.unwrap_or(Duration::from_secs(1))
 }
 
 fn token(error: &TokenError) -> Verdict {

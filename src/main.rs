@@ -341,7 +341,9 @@ fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<E
         .enable_all()
         .build()
         .map_err(|error| Failure::runtime(&error))?;
-    let found = inspect(&authenticator, &header, Front::default(), now);
+    let front = loaded.public_origins.first();
+    let front = front.and_then(|origin| Front::of_origin(origin));
+    let found = inspect(&authenticator, &header, front.unwrap_or_default(), now);
     let (found, ok) = runtime.block_on(found);
     print(&format!("{found:#}\n"));
     Ok(ExitCode::from(u8::from(!ok)))

@@ -65,7 +65,10 @@ impl Fronts {
     }
 
     fn public<'r>(&'r self, host: &str, headers: &HeaderMap) -> Option<Front<'r>> {
-        let mut fronts = self.public.iter().filter_map(|origin| front(origin));
+        let mut fronts = self
+            .public
+            .iter()
+            .filter_map(|origin| Front::of_origin(origin));
         if self.public.len() > 1 {
             let to_host = |front: &Front<'_>| front.host.eq_ignore_ascii_case(host);
             if let Some(front) = fronts.clone().find(to_host) {
@@ -74,20 +77,11 @@ impl Fronts {
             let origin = headers.get(ORIGIN);
             let is_origin = |own: &&String| origin.is_some_and(|origin| origin == own.as_str());
             if let Some(own) = self.public.iter().find(is_origin) {
-                return front(own);
+                return Front::of_origin(own);
             }
         }
         fronts.next()
     }
-}
-
-/// `https://host[:port]` in its parts.
-fn front(origin: &str) -> Option<Front<'_>> {
-    let (scheme, host) = origin.split_once("://")?;
-    Some(Front {
-        is_https: scheme == "https",
-        host,
-    })
 }
 
 /// What a trusted proxy says, each half where it can be read; `else` what the connection says.

@@ -93,6 +93,18 @@ pub struct Front<'r> {
     pub host: &'r str,
 }
 
+impl<'r> Front<'r> {
+    /// That of an `origin`: `https://host[:port]`.
+    #[must_use]
+    pub fn of_origin(origin: &'r str) -> Option<Self> {
+        let (scheme, host) = origin.split_once("://")?;
+        Some(Self {
+            is_https: scheme == "https",
+            host,
+        })
+    }
+}
+
 /// Why it cannot be.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LookupBuildError {

@@ -16,6 +16,7 @@ mod config;
 mod cookie;
 mod error;
 mod fingerprint;
+mod invalid;
 mod iron;
 mod json;
 mod keys;
@@ -48,7 +49,8 @@ pub use self::config::{
 };
 pub use self::cookie::CookieName;
 pub(crate) use self::cookie::names as cookie_names;
-pub use self::error::{Asked, Carrier, Cause, InvalidReason, SessionError};
+pub use self::error::{Asked, Carrier, Cause, SessionError};
+pub use self::invalid::InvalidReason;
 pub use self::kind::{Family, ProviderKind};
 pub use self::lookup::{Front, LookupConfig};
 pub use self::proof::ProofConfig;

@@ -186,6 +186,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "error.rs",
             "error/body.rs",
+            "error/session.rs",
             "forward/upstream.rs",
             "server/admin.rs",
         ],
@@ -306,8 +307,8 @@ fn modules_know_only_whom_they_may() {
 #[test]
 fn admission_session_and_token_never_know_each_other() {
     let steps = ["admission", "session", "token"];
-    for (module, known) in MAY_KNOW.iter().copied() {
-        if steps.contains(&module) {
+    for (module, known) in MAY_KNOW {
+        if steps.contains(module) {
             assert!(known.iter().all(|known| !steps.contains(known)), "{module}");
         }
     }

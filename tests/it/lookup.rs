@@ -264,7 +264,7 @@ async fn an_app_that_says_nothing_is_503_and_signs_nobody_out() {
             seen.headers["retry-after"],
             wait,
             "{}",
-            &text[..30.min(text.len())]
+            text.chars().take(30).collect::<String>()
         );
         assert_eq!(stage.emulator.log().read(|seen| seen.total_requests), 0);
     }
