@@ -19,6 +19,7 @@ use super::error::{InvalidReason, Refusal};
 use super::proof::BetterAuthToken;
 use super::provider::Opened;
 use super::sealed::Keyring;
+use super::signed::Jws;
 use super::{CacheStrategy, Visit, json, moment};
 use crate::clock::Now;
 use crate::secret::Secret;
@@ -133,24 +134,15 @@ fn signed(session: &RawValue, end: &RawValue) -> Option<String> {
     Some(format!(r#"{open}{comma}"expiresAt":{end}}}"#))
 }
 
-/// The payload of a JWT (RFC 7515 section 3.1) that is signed with HS256.
+/// The payload of a JWT that is signed with HS256.
 fn jwt(key: Option<&hmac::Key>, value: &[u8]) -> Result<Vec<u8>, InvalidReason> {
-    let text = std::str::from_utf8(value).map_err(|_| InvalidReason::NotJwt)?;
-    let (signed, signature) = text.rsplit_once('.').ok_or(InvalidReason::NotJwt)?;
-    let (header, payload) = signed.split_once('.').ok_or(InvalidReason::NotJwt)?;
-    let decode = |part: &str| BASE64URL.decode(part).map_err(|_| InvalidReason::NotJwt);
-    let header = String::from_utf8(decode(header)?).map_err(|_| InvalidReason::Header)?;
-    let [alg, crit] = json::members(&header, ["alg", "crit"]).ok_or(InvalidReason::Header)?;
-    if crit.is_some() {
-        return Err(InvalidReason::Critical);
-    }
-    if alg.and_then(json::text).as_deref() != Some("HS256") {
+    let jws = Jws::parse(value)?;
+    let signature = BASE64URL.decode(jws.signature).ok();
+    let (Some(key), Some(signature), "HS256") = (key, signature, jws.algorithm.as_str()) else {
         return Err(InvalidReason::CacheSignature);
-    }
-    let (payload, signature) = (decode(payload)?, decode(signature)?);
-    let key = key.ok_or(InvalidReason::CacheSignature)?;
-    hmac::verify(key, signed.as_bytes(), &signature).map_err(|_| InvalidReason::CacheSignature)?;
-    Ok(payload)
+    };
+    hmac::verify(key, jws.signed, &signature).map_err(|_| InvalidReason::CacheSignature)?;
+    Ok(jws.payload)
 }
 
 #[cfg(test)]
@@ -189,8 +181,7 @@ mod tests {
         for header in [
             r#"{"alg":"none"}"#,
             r#"{"alg":"HS512"}"#,
-            "{}",
-            r#"{"alg":["HS256"]}"#,
+            r#"{"alg":"hs256"}"#,
         ] {
             assert_eq!(
                 open(token(header)),

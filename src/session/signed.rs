@@ -21,7 +21,6 @@ use jsonwebtoken::DecodingKey;
 
 use self::demands::Demands;
 use self::issuer::Issuer;
-use self::jws::Jws;
 use super::claims::{Expiry, Tolerance};
 use super::error::{InvalidReason, Refusal};
 use super::fingerprint::Fingerprints;
@@ -29,6 +28,8 @@ use super::provider::Opened;
 use super::remembered::Remembered;
 use crate::client::{OriginError, Outbound};
 use crate::clock::Now;
+
+pub(super) use self::jws::Jws;
 
 pub use self::algorithm::Algorithm;
 use self::config::Dialect;

@@ -11,24 +11,24 @@ use super::super::error::InvalidReason;
 use super::super::json;
 
 /// A JWT whose signature is not yet checked.
-pub(super) struct Jws<'t> {
+pub(in crate::session) struct Jws<'t> {
     /// `alg`, whatever it says.
-    pub(super) algorithm: String,
+    pub(in crate::session) algorithm: String,
     /// `kid`.
-    pub(super) key_id: Option<String>,
+    pub(in crate::session) key_id: Option<String>,
     /// `typ`.
-    pub(super) token_type: Option<String>,
+    pub(in crate::session) token_type: Option<String>,
     /// What is signed: header and payload as they came.
-    pub(super) signed: &'t [u8],
+    pub(in crate::session) signed: &'t [u8],
     /// The third part, in base64url.
-    pub(super) signature: &'t str,
+    pub(in crate::session) signature: &'t str,
     /// The second part, decoded.
-    pub(super) payload: Vec<u8>,
+    pub(in crate::session) payload: Vec<u8>,
 }
 
 impl<'t> Jws<'t> {
     /// Takes `token` apart.
-    pub(super) fn parse(token: &'t [u8]) -> Result<Self, InvalidReason> {
+    pub(in crate::session) fn parse(token: &'t [u8]) -> Result<Self, InvalidReason> {
         let text = std::str::from_utf8(token).map_err(|_| InvalidReason::NotJwt)?;
         let (signed, signature) = text.rsplit_once('.').ok_or(InvalidReason::NotJwt)?;
         let (header, payload) = signed.split_once('.').ok_or(InvalidReason::NotJwt)?;
