@@ -4,6 +4,7 @@
 //! cookies appear in its answers, values and secrets never.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::{Map, Value, json};
@@ -11,15 +12,16 @@ use serde_json::{Map, Value, json};
 use crate::clock::Now;
 use crate::identity::SessionId;
 use crate::session::{
-    Carrier, Front, Look, Session, SessionAuthenticator, SessionError, Visit, cookie_names,
+    Carrier, CookieName, Front, Look, Session, SessionAuthenticator, SessionError, Visit,
+    cookie_names,
 };
 use crate::telemetry;
 
 /// How many names of cookies are listed.
 const MAX_NAMES: usize = 10;
 
-/// How much of each is shown, in characters.
-const MAX_NAME: usize = 80;
+/// The longest that is shown, in bytes; no library writes a longer one.
+const MAX_NAME: usize = 40;
 
 /// Where the random user ids of Auth.js v5 come from, for an app that has them.
 const RANDOM_USER_HINT: &str = "the user id is a UUID from `sub`: with an OAuth provider and no adapter, \
@@ -28,7 +30,7 @@ const RANDOM_USER_HINT: &str = "the user id is a UUID from `sub`: with an OAuth 
 
 /// What to do about a cookie that names nobody.
 const LOOKUP_HINT: &str = "the cookie is genuine, and only the app knows whose it is: the gateway asks it \
-    once session.providers[].url is set; without that no request passes";
+    once session.providers[].url is set, and without that it does not start";
 
 /// Judges the session in `text` as of `now`: an object to print, and whether it is genuine.
 ///
@@ -146,12 +148,18 @@ fn describe(authenticator: &SessionAuthenticator, session: &Session) -> Map<Stri
         "tier": session.tier,
         "session_id": session_id,
         "expires_at": session.expires_at,
-        "issued_at": session.issued_at,
+        "issued_at": session.issued_at.and_then(whole_seconds),
     }));
     if has_random_user(authenticator, session) {
         object.insert("hint".to_owned(), RANDOM_USER_HINT.into());
     }
     object
+}
+
+/// Whole seconds since 1970.
+fn whole_seconds(seconds: f64) -> Option<u64> {
+    let since = Duration::try_from_secs_f64(seconds).ok()?;
+    Some(since.as_secs())
 }
 
 /// Whether the user id looks like one that Auth.js v5 made up at sign-in.
@@ -222,14 +230,22 @@ fn is_like_session(name: &str) -> bool {
         ])
 }
 
-/// The first few of `names`, each cut to a readable length.
+/// The first few of `names`. One that is longer than any library's, or holds other characters than a
+/// name may, is only counted: it may be a value that was pasted without its name.
 fn list<'n>(names: impl Iterator<Item = &'n str>) -> String {
-    let mut names = names.map(|name| name.chars().take(MAX_NAME).collect::<String>());
-    let shown: Vec<_> = names.by_ref().take(MAX_NAMES).collect();
-    let shown = shown.join(", ");
-    match names.count() {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+    let is_name = |name: &&str| name.len() <= MAX_NAME && CookieName::parse(name).is_some();
+    let (mut shown, mut others) = (Vec::new(), 0);
+    for name in names {
+        if is_name(&name) && shown.len() < MAX_NAMES {
+            shown.push(name);
+        } else {
+            others += 1;
+        }
+    }
+    match (shown.join(", "), others) {
+        (shown, 0) => shown,
+        (shown, others) if shown.is_empty() => format!("{others} that are not shown here"),
+        (shown, others) => format!("{shown} and {others} more"),
     }
 }
 

@@ -15,6 +15,9 @@ const SHORTEST: Duration = Duration::from_millis(300);
 /// [`SHORTEST`] and then let go needs no such time to arrive.
 const SPREAD: Duration = Duration::from_millis(300);
 
+/// What comes closer together than this came at once.
+const APART: Duration = Duration::from_millis(3);
+
 /// Fewer frames than this are not called clumped.
 const FEWEST_CLUMPED: usize = 20;
 
@@ -29,8 +32,10 @@ const BURST_PERCENT: usize = 90;
 pub(super) struct Arrivals {
     /// One entry for each frame, in order.
     frames: Vec<Duration>,
-    /// Pieces in which they came.
+    /// Bursts in which they came.
     pieces: usize,
+    /// When the last bytes of the last burst came.
+    last: Option<Duration>,
 }
 
 /// What the arrivals tell.
@@ -49,12 +54,18 @@ pub(super) enum Verdict {
 }
 
 impl Arrivals {
-    /// A piece of the answer that came at `at` and ended `frames` frames.
+    /// A piece of the answer that came at `at` and ended `frames` frames. What comes at once is one
+    /// burst, however HTTP has cut it: a buffer may keep the chunks that it was given.
     pub(super) fn piece(&mut self, at: Duration, frames: usize) {
-        if frames > 0 {
-            self.frames.extend(std::iter::repeat_n(at, frames));
-            self.pieces += 1;
+        if frames == 0 {
+            return;
         }
+        self.frames.extend(std::iter::repeat_n(at, frames));
+        let is_new = self
+            .last
+            .is_none_or(|last| at.saturating_sub(last) >= APART);
+        self.pieces += usize::from(is_new);
+        self.last = Some(at);
     }
 
     /// How many frames came.
@@ -131,6 +142,17 @@ mod tests {
         assert_eq!(
             judge((1..=30).map(|n| (n * 30 + if n > 5 { 2000 } else { 0 }, 2))),
             Verdict::Streamed
+        );
+    }
+
+    #[test]
+    fn what_comes_at_once_is_one_burst_however_it_was_cut() {
+        let bursts =
+            (1..=3_u64).flat_map(|burst| (0..45).map(move |at| (burst * 1500 + at / 20, 1)));
+        assert_eq!(judge(bursts), Verdict::Clumped);
+        assert_eq!(
+            judge((0..90).map(|at| (2700 + at / 30, 1))),
+            Verdict::Buffered
         );
     }
 

@@ -78,9 +78,18 @@ fn stranger<B>(answer: &Response<B>) -> Finding {
                 format!("an unknown origin is let in: something in front grants {whom} ({status})");
             Finding::error(CHECK, what, LEAVE)
         }
-        (true, None) => Finding::ok(
+        (true, None) if is_refused(answer) => Finding::ok(
             CHECK,
             format!("the gateway refuses an origin that is not listed ({status})"),
+        ),
+        (true, None) => Finding::error(
+            CHECK,
+            format!(
+                "the gateway does not see whose page asks ({status} instead of a refusal): something \
+                 in front removes Origin, and with it the defence against other sites' pages"
+            ),
+            "let Origin, Sec-Fetch-Site and Access-Control-Request-* through to the gateway as they \
+             came",
         ),
         (false, None) => Finding::warning(
             CHECK,
@@ -88,6 +97,11 @@ fn stranger<B>(answer: &Response<B>) -> Finding {
             LEAVE,
         ),
     }
+}
+
+/// Whether the gateway refused it for its origin.
+fn is_refused<B>(answer: &Response<B>) -> bool {
+    call::text(answer.headers(), "x-gateway-error") == "cross_origin_refused"
 }
 
 #[cfg(test)]
@@ -123,9 +137,12 @@ mod tests {
     #[test]
     fn a_stranger_must_be_refused_by_the_gateway() {
         let level = |status, headers: &[(&str, &str)]| stranger(&answer(status, headers)).level;
-        assert_eq!(level(403, &[ID]), Level::Ok);
+        let refused = ("x-gateway-error", "cross_origin_refused");
+        assert_eq!(level(403, &[ID, refused]), Level::Ok);
         assert_eq!(level(403, &[]), Level::Warning);
         assert_eq!(level(204, &[ALL]), Level::Error);
-        assert_eq!(level(403, &[ID, ALL]), Level::Error);
+        assert_eq!(level(403, &[ID, refused, ALL]), Level::Error);
+        // Origin did not come through: to the gateway it is a bare OPTIONS.
+        assert_eq!(level(405, &[ID]), Level::Error);
     }
 }

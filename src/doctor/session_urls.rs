@@ -123,12 +123,22 @@ fn keys(place: &str, answer: &Response<Bytes>, algorithms: &[Algorithm]) -> Find
         let labels: Vec<_> = algorithms.iter().map(|one| one.label()).collect();
         labels.join(", ")
     };
-    let mut usable = algorithms.to_vec();
+    let (secrets, algorithms): (Vec<_>, Vec<_>) =
+        algorithms.iter().partition(|one| one.is_symmetric());
+    let mut usable = algorithms.clone();
     usable.retain(|algorithm| set.has_key_for(*algorithm));
     let count = set.len();
     let plural = if count == 1 { "" } else { "s" };
+    if usable.is_empty() && !secrets.is_empty() {
+        let (wanted, secrets) = (listed(&algorithms), listed(&secrets));
+        let what = format!(
+            "{place} has no key for {wanted}: only tokens that are signed with the configured secret \
+             ({secrets}) are taken"
+        );
+        return Finding::info(KEYS, what);
+    }
     if usable.is_empty() {
-        let wanted = listed(algorithms);
+        let wanted = listed(&algorithms);
         return wrong(format!("has {count} key{plural}, and none for {wanted}"));
     }
     let usable = listed(&usable);

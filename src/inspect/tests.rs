@@ -1,7 +1,5 @@
 //! What `inspect` prints.
 
-use std::time::Duration;
-
 use super::*;
 use crate::config::OutboundConfig;
 use crate::generation::outbound;
@@ -125,6 +123,15 @@ async fn a_missing_session_names_what_was_looked_for_and_what_was_there() {
     let many: Vec<_> = (0..50).map(|n| format!("c{n}=v")).collect();
     let (_, reason) = refused(&many.join("; ")).await;
     assert!(reason.contains("and 40 more"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_value_that_was_pasted_without_its_name_is_not_shown() {
+    let value = "abcdefghijklmnopqrstuvwxyz012345.q1w2e3r4t5z6u7i8o9p0a1s2d3f4g5h6j7k8l9y0x1c";
+    let (_, reason) = refused(&format!("{value}=")).await;
+    assert!(reason.contains("1 that are not shown here"), "{reason}");
+    let (_, reason) = refused(&format!("theme=dark; {value}=; {value}token=")).await;
+    assert!(!reason.contains("abcdef"), "{reason}");
 }
 
 #[tokio::test]

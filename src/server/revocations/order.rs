@@ -35,7 +35,11 @@ struct Body {
 pub(super) fn read(body: &[u8], now: Now) -> Result<Order, Fault> {
     let body: Body = serde_json::from_slice(body).map_err(|error| {
         let text = "must be one JSON object with user_id or session_id, and before and reason";
-        Fault::body(format!("the body {text}: {error}"))
+        // The parser speaks of our own types where it meets something else than an object.
+        if body.trim_ascii().starts_with(b"{") {
+            return Fault::body(format!("the body {text}: {error}"));
+        }
+        Fault::body(format!("the body {text}"))
     })?;
     Ok(Order {
         subject: subject(body.user_id.as_ref(), body.session_id.as_ref())?,
@@ -56,7 +60,7 @@ fn subject(user: Option<&Value>, session: Option<&Value>) -> Result<Subject, Fau
     };
     let number = || Fault::field(field, "must be a text; write a number in quotes");
     let text = value.as_str().ok_or_else(number)?;
-    parse(text).map_err(|error| Fault::field(field, error.to_string()))
+    parse(text).map_err(|error| Fault::field(field, format!("cannot be used: {error}")))
 }
 
 fn before(value: &Value, now: Now) -> Result<Duration, Fault> {

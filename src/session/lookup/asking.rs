@@ -69,7 +69,10 @@ impl Asking {
         took: impl Fn() -> Duration,
         has_place: &mut bool,
     ) -> Result<Known, Miss> {
-        let place = self.app.places.acquire().await;
+        // Who waits for a place longer would have no time left for the question: at the very moment at
+        // which questions time out, all who wait would ask at once, and hang up.
+        let place = tokio::time::timeout(self.app.timeout / 2, self.app.places.acquire()).await;
+        let place = place.map_err(|_| AppFailure::Busy)?;
         let _place = place.map_err(|_| AppFailure::Internal)?;
         *has_place = true;
         let response = self.app.call(request).await.map_err(AppFailure::Call)?;

@@ -1,6 +1,7 @@
 //! The keys of an issuer that is called for them.
 //!
-//! Guarantees: a request whose key is known never waits; keys are kept while the issuer is down; there
+//! Guarantees: a request whose key is known never waits; keys are kept while the issuer is down, or
+//! says that it has none; there
 //! is one call at a time, in a task of its own, so that whoever leaves cancels it for nobody; keys that
 //! nobody knows cause at most one call in 30 s.
 
@@ -208,6 +209,11 @@ impl State {
         }
     }
 
+    /// Whether there is a key.
+    fn holds_some(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| !held.keys.is_empty())
+    }
+
     /// Whether a request may cause a call.
     fn may_ask(&self, now: Now) -> bool {
         match (&self.held, self.asked_for_unknown) {
@@ -286,6 +292,10 @@ impl Drop for Flight {
         let mut state = self.inner.state();
         state.in_flight = false;
         let pause = match result {
+            // A set that has become empty is an accident more often than the end of every session.
+            Ok(keys) if keys.is_empty() && state.holds_some() => state
+                .fail(FetchError::Empty, url, now)
+                .min(self.inner.refresh),
             Ok(keys) => {
                 state.succeed(keys, url);
                 self.inner.refresh

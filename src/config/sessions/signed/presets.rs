@@ -206,6 +206,8 @@ pub(super) fn refuse_user_metadata(fields: &mut Fields, claims: &ClaimRules) {
     let paths = [
         ("tier_claim", &claims.paths.tier),
         ("user_claim", &claims.paths.user),
+        ("session_claim", &claims.paths.session),
+        ("issued_claim", &claims.paths.issued),
     ];
     for (key, path) in paths.into_iter().chain(required) {
         if path.first().is_some_and(|first| first == "user_metadata") {

@@ -172,6 +172,7 @@ fn what_is_missing_or_contradictory_is_refused_with_its_fix() {
         ("kind = \"auth0-token\"\ncookie_names = [\"t\"]\ndomain = \"https://x\"".to_owned(), "without https://"),
         ("kind = \"supabase\"\ncookie_names = [\"t\"]\n".to_owned() + secrets, "project_url is missing"),
         ("kind = \"supabase\"\nproject_url = \"https://a.supabase.co\"\ntier_claim = [\"user_metadata\", \"tier\"]".to_owned(), "users of Supabase write themselves"),
+        ("kind = \"supabase\"\nproject_url = \"https://a.supabase.co\"\nissued_claim = [\"user_metadata\", \"y\"]".to_owned(), "issued_claim must not look into user_metadata"),
         ("kind = \"supabase\"\nproject_url = \"https://a.supabase.co\"\nrequired = [{ claim = [\"user_metadata\", \"x\"], one_of = [1] }]".to_owned(), "required must not look"),
         (format!("{generic}{url}algorithms = [\"HS256\"]"), "set secrets"),
         (format!("{generic}{url}{secrets}algorithms = [\"RS256\"]"), "is for HS256"),

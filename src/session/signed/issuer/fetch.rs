@@ -29,7 +29,9 @@ pub(super) enum FetchError {
     #[error("the answer's status is {0}")]
     Status(StatusCode),
     #[error("the answer {0}")]
-    Keys(#[from] KeySetError),
+    Keys(KeySetError),
+    #[error("the answer holds no key any more: those from before are kept")]
+    Empty,
     #[error("the call was given up")]
     Aborted,
     #[error("the call takes too long")]
@@ -96,6 +98,6 @@ impl Endpoint {
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
-        Ok(KeySet::from_json(response.body())?)
+        KeySet::from_json(response.body()).map_err(FetchError::Keys)
     }
 }
