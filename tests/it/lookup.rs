@@ -341,6 +341,26 @@ async fn a_flood_of_made_up_cookies_asks_only_so_much_at_a_time() {
 }
 
 #[tokio::test]
+async fn an_app_that_hangs_is_not_asked_by_all_who_wait_at_once() {
+    let app = App::start(|_| Reply::Gated(answer("200 OK", "", "null"))).await;
+    let stage = stage(&app, "timeout = \"2s\"\n", &[]).await;
+    let address = stage.server.address();
+    let mut flood = JoinSet::new();
+    for made_up in 0..200 {
+        flood.spawn(async move {
+            let cookie = format!("sid=made-up-{made_up}");
+            let request = get(address, "/v1/models", &cookie);
+            ask(address, Protocol::Http1, request).await
+        });
+    }
+    for answer in flood.join_all().await {
+        assert_refused(&answer, 503, "session_unavailable");
+    }
+    // Those that had no place went without asking, and not at the moment when the places became free.
+    assert_eq!(app.heads().len(), 64);
+}
+
+#[tokio::test]
 async fn a_cookie_that_its_library_did_not_sign_is_never_asked_about() {
     let app = App::start(|_| json(r#"{"user":{"id":"ada"}}"#)).await;
     let proved = "\n[[session.providers]]\nkind = \"express-session\"\n\

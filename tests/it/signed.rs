@@ -173,6 +173,7 @@ async fn a_known_key_waits_for_nobody_and_outlives_its_issuer() {
     assert_eq!(stranger.await.unwrap(), "session_unavailable");
     for mood in [
         Mood::Answers(500, keys(&[])),
+        Mood::Answers(200, keys(&[])),
         Mood::Answers(200, "<html>".to_owned()),
         Mood::Answers(200, " ".repeat(300_000)),
         Mood::Redirects,
