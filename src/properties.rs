@@ -12,6 +12,8 @@
 use crate as gateway;
 use crate::session::sealer;
 
+#[path = "../tests/fuzz/src/authorization.rs"]
+mod authorization;
 #[path = "../tests/fuzz/src/config.rs"]
 mod config;
 #[path = "../tests/fuzz/src/cookie_header.rs"]
@@ -26,10 +28,17 @@ mod header_rewrite;
 mod input;
 #[path = "../tests/fuzz/src/mint_answer.rs"]
 mod mint_answer;
+mod other_kinds;
+#[path = "../tests/fuzz/src/other_sessions.rs"]
+mod other_sessions;
+#[path = "../tests/fuzz/src/other_stands.rs"]
+mod other_stands;
 #[path = "../tests/fuzz/src/request_head.rs"]
 mod request_head;
 #[path = "../tests/fuzz/src/route_table.rs"]
 mod route_table;
+#[path = "../tests/fuzz/src/rules.rs"]
+mod rules;
 #[path = "../tests/fuzz/src/scripted.rs"]
 mod scripted;
 #[path = "../tests/fuzz/src/sealed_session.rs"]
@@ -37,22 +46,29 @@ mod sealed_session;
 mod seeds;
 #[path = "../tests/fuzz/src/sessions.rs"]
 mod sessions;
+#[path = "../tests/fuzz/src/signed_session.rs"]
+mod signed_session;
+#[path = "../tests/fuzz/src/writers.rs"]
+mod writers;
 
 use proptest::prelude::*;
 
 type Check = fn(&[u8]);
 
 /// Every check, by the name of its fuzz target.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 12] = [
+    ("authorization", authorization::check),
     ("config", config::check),
     ("cookie_header", cookie_header::check),
     ("cross_origin", cross_origin::check),
     ("event_stream", event_stream::check),
     ("header_rewrite", header_rewrite::check),
     ("mint_answer", mint_answer::check),
+    ("other_sessions", other_sessions::check),
     ("request_head", request_head::check),
     ("route_table", route_table::check),
     ("sealed_session", sealed_session::check),
+    ("signed_session", signed_session::check),
 ];
 
 /// So many; what fails becomes a seed, by hand.

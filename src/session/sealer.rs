@@ -40,6 +40,19 @@ impl Sealer {
         Self::new(key, r#"{"alg":"dir","enc":"A256GCM"}"#.to_owned())
     }
 
+    /// `@auth0/nextjs-auth0` v4.
+    pub(crate) fn auth0(secret: &str) -> Self {
+        let key = hkdf(secret, "", "JWE CEK", 32);
+        Self::new(key, r#"{"enc":"A256GCM","alg":"dir"}"#.to_owned())
+    }
+
+    /// Better Auth's cache (`jwe`): one salt for all, and thumbprints by SHA-256.
+    pub(crate) fn better_auth(secret: &str) -> Self {
+        let info = "BetterAuth.js Generated Encryption Key";
+        let key = hkdf(secret, "better-auth-session", info, 64);
+        Self::with_kid(key, "A256CBC-HS512", &digest::SHA256)
+    }
+
     fn with_kid(key: Vec<u8>, enc: &str, hash: &'static digest::Algorithm) -> Self {
         let jwk = format!(r#"{{"k":"{}","kty":"oct"}}"#, base64url(&key));
         let kid = base64url(digest::digest(hash, jwk.as_bytes()).as_ref());
@@ -126,7 +139,7 @@ fn hkdf(secret: &str, salt: &str, info: &str, length: usize) -> Vec<u8> {
 }
 
 /// base64url without padding (RFC 4648 section 5).
-fn base64url(bytes: &[u8]) -> String {
+pub(crate) fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for group in bytes.chunks(3) {

@@ -17,6 +17,7 @@
 /// The crate under test. In the gateway's unit tests this name stands for the crate itself.
 use behest_gateway as gateway;
 
+pub mod authorization;
 pub mod config;
 pub mod cookie_header;
 pub mod cross_origin;
@@ -24,11 +25,16 @@ pub mod event_stream;
 pub mod header_rewrite;
 pub mod input;
 pub mod mint_answer;
+pub mod other_sessions;
+pub mod other_stands;
 pub mod request_head;
 pub mod route_table;
+pub mod rules;
 pub mod scripted;
 pub mod sealed_session;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../../../src/session/sealer.rs"]
 mod sealer;
 pub mod sessions;
+pub mod signed_session;
+pub mod writers;

@@ -1,10 +1,10 @@
-//! The authenticator that session cookies are tried on: both providers, with the secrets and the
-//! time of `tests/vectors`.
+//! The authenticators that sessions are tried on: that of Auth.js, old and new, with the secrets and
+//! the time of `tests/vectors`, and what the others need.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header};
 
 use super::gateway::clock::Now;
 use super::gateway::config::OutboundConfig;
@@ -38,23 +38,39 @@ static AUTHENTICATOR: LazyLock<SessionAuthenticator> = LazyLock::new(|| {
         let secrets = [SECRET, OLD_SECRET].map(Secret::new).into();
         ProviderConfig::new(kind, FormatConfig::Sealed { dialect, secrets })
     };
+    let providers = [
+        (ProviderKind::AuthjsV5, Dialect::AuthjsV5),
+        (ProviderKind::NextauthV4, Dialect::NextauthV4),
+    ];
+    authenticator(providers.map(provider).into())
+});
+
+/// An authenticator of these providers.
+#[must_use]
+pub fn authenticator(providers: Vec<ProviderConfig>) -> SessionAuthenticator {
     let config = SessionConfig {
-        providers: [
-            (ProviderKind::AuthjsV5, Dialect::AuthjsV5),
-            (ProviderKind::NextauthV4, Dialect::NextauthV4),
-        ]
-        .map(provider)
-        .into(),
+        providers,
         ..SessionConfig::default()
     };
     SessionAuthenticator::new(&config, &outbound(&OutboundConfig::default()).unwrap()).unwrap()
-});
+}
 
 /// What the gateway makes of a request with these headers.
 ///
 /// # Errors
 /// The gateway's own.
 pub fn authenticate(headers: &HeaderMap) -> Result<Session, SessionError> {
+    authenticate_by(&AUTHENTICATOR, headers)
+}
+
+/// The same by another authenticator.
+///
+/// # Errors
+/// The gateway's own.
+pub fn authenticate_by(
+    authenticator: &SessionAuthenticator,
+    headers: &HeaderMap,
+) -> Result<Session, SessionError> {
     let now = Now {
         unix: Duration::from_secs(NOW),
         elapsed: Duration::ZERO,
@@ -65,7 +81,18 @@ pub fn authenticate(headers: &HeaderMap) -> Result<Session, SessionError> {
         front,
         now,
     };
-    ready(AUTHENTICATOR.authenticate(&visit))
+    ready(authenticator.authenticate(&visit))
+}
+
+/// The headers of a request with these cookies, their values as they are written.
+#[must_use]
+pub fn cookies(pairs: &[(&str, String)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let field = HeaderValue::try_from(format!("{name}={value}")).unwrap();
+        headers.append(header::COOKIE, field);
+    }
+    headers
 }
 
 /// Whether two verdicts are the same in every respect.
