@@ -195,12 +195,14 @@ fn is_iso(text: &str) -> bool {
         .chars()
         .map(|letter| if letter.is_ascii_digit() { '0' } else { letter })
         .collect();
+    let number = |at: usize| text.get(at..at + 2).and_then(|part| part.parse().ok());
+    let is_below = |at: usize, end: u8| number(at).is_some_and(|number: u8| number < end);
     digits == "0000-00-00T00:00:00.000Z"
-        && (1..=12).contains(&text[5..7].parse().unwrap_or(0))
-        && (1..=28).contains(&text[8..10].parse().unwrap_or(0))
-        && text[11..13] < *"24"
-        && text[14..16] < *"60"
-        && text[17..19] < *"60"
+        && (1..=12).contains(&number(5).unwrap_or(0))
+        && (1..=28).contains(&number(8).unwrap_or(0))
+        && is_below(11, 24)
+        && is_below(14, 60)
+        && is_below(17, 60)
 }
 
 fn at<'v>(claims: &'v Value, path: &[&str]) -> Option<&'v Value> {
