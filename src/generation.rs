@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig, UpstreamConfig};
 use crate::error::{Code, Reason};
 use crate::forward::Rewrite;
+use crate::forward::body::SilenceLimits;
 use crate::forward::headers::HeaderPolicy;
 use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
@@ -194,7 +195,7 @@ impl Generation {
                 },
             },
             upstream,
-            idle_timeout: config.upstream.idle_timeout,
+            silence: silence(&config),
             access_log: access_log(&config, process),
             revocations: Arc::clone(&process.revocations),
         };
@@ -255,6 +256,13 @@ fn client(upstream: &UpstreamConfig, outbound: &Outbound) -> Result<Client, Orig
         workers: outbound.workers(),
     };
     outbound.client(&origin, config)
+}
+
+fn silence(config: &Config) -> SilenceLimits {
+    SilenceLimits {
+        idle_timeout: config.upstream.idle_timeout,
+        heartbeat: config.server.heartbeat,
+    }
 }
 
 fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {
