@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::support::caller::{Caller, Protocol, ask, chat, get};
 use crate::support::upstream::{Peer, Scripted, Step, listen, over, write};
-use crate::support::waiting::until;
+use crate::support::waiting::{after, is_past, until};
 use crate::support::{PATIENCE, Stage, cookie};
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
@@ -32,11 +32,13 @@ struct Reading {
 impl Reading {
     /// Reads on until what has come satisfies `look`.
     async fn until(&mut self, look: impl Fn(&str) -> bool) {
+        let give_up = after(PATIENCE);
         while !look(&self.text) {
             let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
-            let frame = frame.unwrap_or_else(|_| panic!("nothing comes after {:?}", self.text));
-            let data = frame.expect("it ended").unwrap().into_data().unwrap();
+            let data = frame.expect("nothing comes any more").expect("it ended");
+            let data = data.unwrap().into_data().unwrap();
             self.text.push_str(std::str::from_utf8(&data).unwrap());
+            assert!(!is_past(give_up), "not what was expected: {:?}", self.text);
         }
     }
 
