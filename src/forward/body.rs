@@ -20,6 +20,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
 
 pub use self::broken::Broken;
 pub use self::relay::Relay;
@@ -35,6 +36,8 @@ pub struct ObservedBody {
 enum Source {
     /// The gateway's own answer.
     Own(Full<Bytes>),
+    /// One that is passed on as it is.
+    Passed(UnsyncBoxBody<Bytes, Broken>),
     /// Behest's.
     Upstream(Box<Relay>),
 }
@@ -45,6 +48,15 @@ impl ObservedBody {
     pub fn own(body: Bytes, record: Record) -> Self {
         Self {
             source: Source::Own(Full::new(body)),
+            record,
+        }
+    }
+
+    /// An answer that is passed on as it is.
+    #[must_use]
+    pub fn passed(body: UnsyncBoxBody<Bytes, Broken>, record: Record) -> Self {
+        Self {
+            source: Source::Passed(body),
             record,
         }
     }
@@ -71,15 +83,20 @@ impl Body for ObservedBody {
         let frame = ready!(match source {
             Source::Own(body) => Pin::new(body)
                 .poll_frame(cx)
-                .map_err(|never: std::convert::Infallible| match never {})
-                .map_ok(|frame| {
-                    record.passed(frame.data_ref().map_or(0, Bytes::len));
-                    frame
-                }),
+                .map_err(|never: std::convert::Infallible| match never {}),
+            Source::Passed(body) => Pin::new(body).poll_frame(cx),
+            // It counts for itself: not all of it is Behest's.
             Source::Upstream(relay) => relay.poll(cx, record).map_ok(Frame::data),
         });
-        if !matches!(frame, Some(Ok(_))) {
-            record.end();
+        match (source, &frame) {
+            (Source::Upstream(_), Some(Ok(_))) => {}
+            (_, Some(Ok(frame))) => record.passed(frame.data_ref().map_or(0, Bytes::len)),
+            (Source::Passed(_), Some(Err(broken))) => {
+                record.code = broken.code();
+                record.reason = Some(broken.to_string());
+                record.end();
+            }
+            (_, Some(Err(_)) | None) => record.end(),
         }
         Poll::Ready(frame)
     }
@@ -87,6 +104,7 @@ impl Body for ObservedBody {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(body) => body.is_end_stream(),
+            Source::Passed(body) => body.is_end_stream(),
             Source::Upstream(relay) => relay.is_end_stream(),
         }
     }
@@ -94,6 +112,7 @@ impl Body for ObservedBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Own(body) => body.size_hint(),
+            Source::Passed(body) => body.size_hint(),
             Source::Upstream(relay) => relay.size_hint(),
         }
     }
@@ -104,6 +123,7 @@ impl Drop for ObservedBody {
         // A body of known length is not polled past its last byte, an empty one not at all.
         let whole = match &self.source {
             Source::Own(_) => true,
+            Source::Passed(body) => body.is_end_stream(),
             Source::Upstream(relay) => relay.is_whole(),
         };
         if whole {

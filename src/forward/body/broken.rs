@@ -11,6 +11,12 @@ pub enum Broken {
     /// Behest sent nothing for longer than the idle timeout.
     #[error("Behest sent nothing for longer than upstream.idle_timeout.")]
     Idle,
+    /// The app broke off.
+    #[error("The app broke off in the middle of its answer.")]
+    AppCut,
+    /// The app sent nothing for longer than its idle timeout.
+    #[error("The app sent nothing for longer than app.idle_timeout.")]
+    AppIdle,
     /// The gateway is shutting down and its drain limit has passed.
     #[error("The gateway is restarting: send the request again.")]
     Drained,
@@ -25,6 +31,7 @@ impl Broken {
         match self {
             Self::Cut => Code::UpstreamCut,
             Self::Idle => Code::UpstreamIdle,
+            Self::AppCut | Self::AppIdle => Code::AppCut,
             Self::Drained => Code::Drained,
             Self::Revoked => Code::SessionRevoked,
         }
