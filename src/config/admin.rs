@@ -14,7 +14,7 @@ const LEAST_TOKEN: usize = 16;
 
 /// `[admin]`; `public` is where the API is served, which must be another port.
 pub(super) fn admin(fields: &mut Fields, public: SocketAddr) -> AdminConfig {
-    let listen = fields.read(&LISTEN, SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), any);
+    let listen = listen(fields);
     let origin = fields.last_origin();
     if overlap(listen, public) {
         let text = format!(
@@ -31,6 +31,11 @@ pub(super) fn admin(fields: &mut Fields, public: SocketAddr) -> AdminConfig {
         listen,
         token: token.map(|(token, _)| token),
     }
+}
+
+/// `admin.listen` alone.
+pub(super) fn listen(fields: &mut Fields) -> SocketAddr {
+    fields.read(&LISTEN, SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), any)
 }
 
 const LISTEN: Key = key(

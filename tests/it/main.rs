@@ -28,6 +28,7 @@ mod floods_http1;
 mod floods_http2;
 mod floors;
 mod headers;
+mod health;
 mod heartbeats;
 mod isolation;
 mod layers;
