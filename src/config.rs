@@ -15,6 +15,7 @@
 mod admin;
 mod app;
 mod bounds;
+mod compat;
 mod fields;
 mod headers;
 mod mint;
@@ -41,8 +42,8 @@ use std::path::PathBuf;
 
 pub use fields::Setting;
 pub use model::{
-    AdminConfig, Config, LogFormat, OutboundConfig, RoutesConfig, ServerConfig, TelemetryConfig,
-    TlsFiles, UpstreamConfig,
+    AdminConfig, CompatConfig, Config, LogFormat, OutboundConfig, RoutesConfig, ServerConfig,
+    TelemetryConfig, TlsFiles, UpstreamConfig,
 };
 pub use problem::{ConfigProblems, Problem};
 pub use reload::restart_only_changes;
@@ -95,6 +96,7 @@ impl Config {
         let admin = admin::admin(&mut fields, server.listen);
         let upstream = upstream::upstream(&mut fields);
         let app = app::app(&mut fields, server.listen);
+        let compat = compat::compat(&mut fields);
         let mint = mint::mint(&mut fields);
         let session = sessions::session(&mut fields, false);
         let cache = mint::cache(&mut fields, session.session_id.mix_client);
@@ -116,6 +118,7 @@ impl Config {
             routes,
             upstream,
             app,
+            compat,
             session,
             mint,
             cache,
