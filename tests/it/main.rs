@@ -29,6 +29,7 @@ mod floods_http1;
 mod floods_http2;
 mod floors;
 mod headers;
+mod heartbeats;
 mod isolation;
 mod layers;
 mod lookup;
