@@ -182,3 +182,7 @@ def environment(rendered: list[dict], container: dict) -> dict[str, str]:
 
 def seconds(text: str) -> int:
     return int(re.fullmatch(r"(\d+)s", text)[1])
+
+
+def kinds_of(rendered: list[dict]) -> set[str]:
+    return {document["kind"] for document in rendered}

@@ -14,6 +14,7 @@ from manifests import (
     documents,
     environment,
     gateway,
+    kinds_of,
     of_kind,
     others,
     pod,
@@ -283,16 +284,12 @@ def test_prometheus_finds_the_metrics(rendered):
 ##### What each way has
 
 
-def kinds(rendered: list[dict]) -> set[str]:
-    return {document["kind"] for document in rendered}
-
-
 def test_a_gateway_of_its_own_has_what_production_asks_for(rendered, request):
     whole = {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"}
     wanted = {"standalone": whole, "everything": whole | {"Ingress"}, "least": {"PodDisruptionBudget"}}
     name = request.node.callspec.params["rendered"].split(":")[1]
     base = {"Deployment", "Service"} | ({"ConfigMap"} if of_kind(rendered, "ConfigMap") else set())
-    assert kinds(rendered) == base | wanted.get(name, set())
+    assert kinds_of(rendered) == base | wanted.get(name, set())
     if name in wanted:
         spec = pod(rendered)["spec"]
         assert spec["automountServiceAccountToken"] is False
