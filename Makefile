@@ -1,7 +1,7 @@
 # Everything that one does with this repository, by name. `make` alone lists it.
 #
 # Needs the Rust toolchain, Node 20 or newer with npm, and Python 3.11 or newer; what the tests need
-# besides (Chromium, Python's venv) is installed from Debian by `make deps`, which they call.
+# besides (Chromium, Python's venv, systemd-analyze) is installed from Debian by `make deps`, which they call.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -24,11 +24,15 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 NODE_MODULES := tests/e2e/node_modules/.package-lock.json
 VENV := target/e2e/venv
 PYTEST := $(VENV)/bin/pytest
+DEPLOY_VENV := target/e2e/deploy-venv
+DEPLOY_PYTEST := $(DEPLOY_VENV)/bin/pytest
 DEMO := src/bin/behest-demo
 DEMO_BUNDLE := target/demo/openai.js
 
 # A hung test must not hang a build: bounded in seconds, for each runner.
 BOUND := timeout --kill-after=10 900
+# The image's static program is built within.
+BOUND_WITH_BUILD := timeout --kill-after=10 3000
 
 .PHONY: help
 help: ## List what can be made
@@ -43,10 +47,14 @@ demo: $(DEMO_BUNDLE) ## Build and start the demo (emulator, gateway and a chat p
 	cargo build --locked --features demo --bin behest-demo
 	"$(BIN_DIR)/behest-demo"
 
+.PHONY: static
+static: ## Build the static program that the image holds, into target/static
+	deploy/build-static gateway target/static
+
 ##### Testing
 
 .PHONY: test
-test: test-rust e2e ## Every test: Rust, documentation, Node, Python, browser
+test: test-rust e2e test-deploy ## Every test: Rust, documentation, Node, Python, browser, deploy/
 
 .PHONY: test-rust
 test-rust: ## Rust's unit, integration and documentation tests
@@ -75,6 +83,10 @@ test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python
 .PHONY: test-browser
 test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo, and pages on other origins, in headless Chromium
 	$(BOUND) node --test --test-reporter=spec $(wildcard tests/e2e/node/*browser.test.mjs)
+
+.PHONY: test-deploy
+test-deploy: programs $(NODE_MODULES) $(DEPLOY_PYTEST) ## What is under deploy/: the image built and run in an empty root, and every other file
+	cd tests/deploy && PYTHONDONTWRITEBYTECODE=1 $(BOUND_WITH_BUILD) $(abspath $(DEPLOY_PYTEST))
 
 .PHONY: fuzz
 fuzz: TIME ?= 60
@@ -137,10 +149,11 @@ bench: ## Measure each step and the whole path
 ##### Installing
 
 .PHONY: deps
-deps: ## Install what is missing from Debian: Chromium, and Python's venv
+deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze
 	@missing=(); \
 	[ -x "$(CHROMIUM)" ] || missing+=(chromium); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v systemd-analyze >/dev/null || missing+=(systemd); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
 	if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.version.slice(1)) < 20 ? 1 : 0)'; \
@@ -162,6 +175,12 @@ $(PYTEST): tests/e2e/requirements.txt | deps
 	rm -rf $(VENV)
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(DEPLOY_PYTEST): tests/deploy/requirements.txt | deps
+	rm -rf $(DEPLOY_VENV)
+	python3 -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 $(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs | deps
