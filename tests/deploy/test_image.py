@@ -10,25 +10,19 @@ import os
 import struct
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
-from dockerfile import context, stages
+from dockerfile import EMULATOR, GATEWAY, IGNORE, ROOT, STAGES, context, user
+from figures import report  # noqa: F401: a fixture
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 TARGET_DIR = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 BIN_DIR = ROOT / os.environ.get("BIN_DIR", "target/debug")
 WORK = ROOT / "target/e2e/image"
 BUILD_WITHIN = 2400
 MEGABYTE = 1_000_000
-
-DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
-STAGES = stages(DOCKERFILE)
-GATEWAY, EMULATOR = STAGES["gateway"], STAGES["emulator"]
-MANIFEST = tomllib.loads((ROOT / "Cargo.toml").read_text())
 
 # tests/e2e/mint.mjs makes cookies under this secret.
 SECRET = "e2e-secret-0-7c1d5a9be24f8036-not-for-production"
@@ -38,22 +32,15 @@ PT_INTERP = 3
 
 
 @pytest.fixture(scope="session")
-def seen() -> list[str]:
-    """What a build may see of the repository, laid out where it is built."""
-    source = WORK / "src"
-    source.mkdir(parents=True, exist_ok=True)
-    return context(ROOT, (ROOT / ".dockerignore").read_text(), source)
-
-
-@pytest.fixture(scope="session")
-def program(seen) -> Path:
+def program() -> Path:
     """What the gateway's RUN makes of that, where its COPY takes it from."""
-    out = WORK / "out"
-    assert STAGES["build-gateway"].base == "source" and STAGES["source"].all("COPY") == [". ."]
+    source, out = WORK / "src", WORK / "out"
+    source.mkdir(parents=True, exist_ok=True)
+    context(ROOT, IGNORE, source)
     command = STAGES["build-gateway"].run().replace("/out", str(out))
     subprocess.run(
         ["sh", "-c", command],
-        cwd=WORK / "src",
+        cwd=source,
         env={**os.environ, "CARGO_TARGET_DIR": str(TARGET_DIR)},
         check=True,
         timeout=BUILD_WITHIN,
@@ -76,13 +63,6 @@ def root(program, tmp_path_factory) -> Path:
     root.chmod(0o555)
     root.parent.chmod(0o755)
     return root
-
-
-def user() -> int:
-    """The number that USER names; Kubernetes' runAsNonRoot takes nothing but numbers."""
-    uid, gid = GATEWAY.one("USER").split(":")
-    assert uid == gid
-    return int(uid)
 
 
 def unshare() -> list[str] | None:
@@ -160,17 +140,6 @@ def interpreters(elf: bytes) -> int:
     return sum(struct.unpack_from("<I", elf, offset + size * at) == (PT_INTERP,) for at in range(count))
 
 
-def test_a_build_sees_the_sources_and_nothing_that_could_be_secret(seen):
-    assert "Cargo.lock" in seen and "src/main.rs" in seen
-    tops = {name.split("/")[0] for name in seen}
-    assert tops == {"Cargo.toml", "Cargo.lock", "src", "benches", "tests", "deploy"}
-    assert [name for name in seen if name.startswith(("tests/", "deploy/"))] == [
-        "tests/it/main.rs",
-        "deploy/build-static",
-    ]
-    assert not [name for name in seen if "node_modules" in name or ".env" in name or name.endswith((".pem", ".key"))]
-
-
 def test_the_program_is_one_file_that_needs_no_other(root, report):
     (file,) = [path for path in root.rglob("*") if path.is_file()]
     elf = file.read_bytes()
@@ -217,27 +186,3 @@ def test_it_starts_fast_and_stays_small(found, report):
     report(f"image: after a request {after['VmRSS'] / 1024:.1f} MiB")
     assert served["median"] < 1000
     assert rest["VmRSS"] < 40 * 1024
-
-
-def test_both_images_are_as_restricted_as_the_gateways(seen):
-    """The emulator's is built by the same script, so its pieces are held here and its build is not repeated."""
-    for stage, name in ((GATEWAY, "gateway"), (EMULATOR, "emulator")):
-        program = f"behest-{name}"
-        assert stage.base == "scratch" and stage.one("USER") == "65532:65532"
-        assert stage.all("COPY") == [f"--from=build-{name} /out/{program} /{program}"]
-        assert stage.command("ENTRYPOINT")[0] == f"/{program}"
-        assert STAGES[f"build-{name}"].base == "source"
-        assert STAGES[f"build-{name}"].run() == f"deploy/build-static {name} /out"
-        labels = stage.labels()
-        assert labels["org.opencontainers.image.title"] == program
-        assert labels["org.opencontainers.image.version"] == MANIFEST["package"]["version"]
-        assert labels["org.opencontainers.image.licenses"] == MANIFEST["package"]["license"]
-    names = [binary["name"] for binary in MANIFEST["bin"]]
-    assert {"behest-gateway", "behest-emulator"} <= set(names)
-    assert list(STAGES)[-1] == "gateway", "what is built when nobody says which"
-
-
-def test_the_ports_and_the_compiler_are_the_projects_own():
-    assert GATEWAY.one("EXPOSE") == "8080"
-    assert EMULATOR.one("EXPOSE") in EMULATOR.command("ENTRYPOINT")[-1]
-    assert STAGES["source"].base == f"rust:{MANIFEST['package']['rust-version']}-bookworm"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from check import GATEWAY, ROOT, checked, secret_file, seconds
+from figures import report  # noqa: F401: a fixture
 
 FOLDER = ROOT / "deploy/systemd"
 UNIT = FOLDER / "behest-gateway.service"

@@ -1,4 +1,4 @@
-"""What the tests of deploy/ share."""
+"""Figures that tests measure: `report` prints one, although tests that pass are silent."""
 
 import pytest
 
