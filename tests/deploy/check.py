@@ -1,6 +1,7 @@
 """Asks the gateway whether it would start from what a file under deploy/ gives it."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -23,12 +24,16 @@ def secret_file(folder: Path, name: str, content: str | None = None) -> Path:
     return file
 
 
-def checked(env: dict[str, str], *arguments: str) -> dict[str, tuple[str, str]]:
-    """Every setting in force as (value, where it came from); fails on a problem and on a warning."""
-    done = subprocess.run(
-        [GATEWAY, "check", "--deny-warnings", *arguments], env=env, capture_output=True, text=True, timeout=20
-    )
+def checked(env: dict[str, str], *arguments: str, warnings: tuple[str, ...] = ()) -> dict[str, tuple[str, str]]:
+    """Every setting in force as (value, where it came from).
+
+    Fails on a problem, and on other warnings than those that are meant, by how they begin.
+    """
+    deny = [] if warnings else ["--deny-warnings"]
+    done = subprocess.run([GATEWAY, "check", *deny, *arguments], env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode == 0, done.stdout[-1500:] + done.stderr
+    told = re.findall(r"^\d+\. (.*)$", done.stdout, re.M)
+    assert len(told) == len(warnings) and all(map(str.startswith, told, warnings)), told
     settings = {}
     for line in done.stdout.splitlines():
         key, _, rest = line.partition(" ")

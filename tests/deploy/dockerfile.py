@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-INSTRUCTIONS = {"ARG", "FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
+INSTRUCTIONS = {"ARG", "FROM", "WORKDIR", "COPY", "RUN", "LABEL", "USER", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT", "CMD", "ENV"}
 
 
 @dataclass
@@ -53,7 +53,8 @@ def stages(text: str) -> dict[str, Stage]:
         if name not in INSTRUCTIONS:
             raise ValueError(f"what does {name} do? Teach these tests before you use it")
         if name == "FROM":
-            base, name = re.fullmatch(r"(\S+) AS (\S+)", rest.strip()).groups()
+            base, name = re.fullmatch(r"(\S+)(?: AS (\S+))?", rest.strip()).groups()
+            name = name or str(len(found))
             base = re.sub(r"\$\{(\w+)\}", lambda match: arguments[match[1]], base)
             found[name] = Stage(name, base)
         elif found:
@@ -62,6 +63,11 @@ def stages(text: str) -> dict[str, Stage]:
             argument, value = rest.split("=", 1)
             arguments[argument] = value
     return found
+
+
+def final(text: str) -> Stage:
+    """What a build makes when nobody says which stage."""
+    return list(stages(text).values())[-1]
 
 
 def _matches(pattern: str, path: str) -> bool:
