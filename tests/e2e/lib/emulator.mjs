@@ -62,6 +62,11 @@ export class Emulator {
     return (await this.#control('GET', 'stats')).disconnects;
   }
 
+  /** How many answers it has not ended yet. */
+  async inFlight() {
+    return (await this.#control('GET', 'stats')).in_flight;
+  }
+
   /** What reached it against the contract: cookies, identity headers, a session id not the token's. */
   async violations() {
     return (await this.#control('GET', 'stats')).violations;

@@ -1,0 +1,211 @@
+// The gateway behind the real nginx, Caddy and HAProxy with the files of deploy/behind, in both shapes,
+// over HTTP/1.1 and HTTP/2: frames arrive one by one, Stop reaches Behest, and the client stays known.
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { header, v5 } from '../lib/cookies.mjs';
+import { checkFront, KINDS, SITES, startFront } from '../lib/fronts.mjs';
+import { until } from '../lib/programs.mjs';
+import { startGateway, startStack } from '../lib/stack.mjs';
+import { eventTimes, Visit, visit } from '../lib/visit.mjs';
+
+const [PROXY, CLIENT, SPOOFED] = ['127.0.0.1', '127.0.0.2', '203.0.113.7'];
+const SETTINGS = {
+  GATEWAY_PUBLIC_ORIGIN: Object.values(SITES).map((site) => `https://${site}`).join(','),
+  GATEWAY_SERVER__TRUSTED_PROXIES: `${PROXY}/32`,
+};
+const MiB = 1024 * 1024;
+/** Every way a browser comes: to both shapes, over both protocols. */
+const WAYS = Object.entries(SITES).flatMap(([shape, site]) => ['h1', 'h2'].map((protocol) => ({ shape, site, protocol })));
+
+let stack;
+let app;
+let cookie;
+before(async () => {
+  stack = await startStack({ gateway: SETTINGS });
+  app = await startApp();
+  cookie = header(await v5({ sub: 'usr_ada', tier: 'pro' }));
+});
+after(async () => {
+  await stack?.stop();
+  await app?.stop();
+});
+beforeEach(async () => {
+  stack.tap.clear();
+  await stack.emulator.reset();
+});
+afterEach(async () => {
+  await until('Behest is at rest', async () => (await stack.emulator.inFlight()) === 0);
+  assert.deepEqual(await stack.emulator.violations(), []);
+  assert.ok(stack.tap.seen.every((request) => request.all('cookie').length === 0), 'no cookie reaches Behest');
+});
+
+/** The app behind shape (b): it says what it was asked. */
+async function startApp() {
+  const server = createServer((request, answer) => {
+    answer.setHeader('content-type', 'application/json');
+    answer.end(JSON.stringify({ app: true, url: request.url, headers: request.headers }));
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    origin: `http://127.0.0.1:${server.address().port}`,
+    stop: () => (server.closeAllConnections(), new Promise((done) => server.close(done))),
+  };
+}
+
+/** A chat request of a signed-in page; `model` sets the emulator's pace, `emulator-slow` is 100 ms an event. */
+const chat = (way, { model = 'emulator-slow', stream = true, headers = {}, content = 'Hello', ...more } = {}) => ({
+  ...way,
+  method: 'POST',
+  path: '/v1/chat/completions',
+  headers: { origin: `https://${way.site}`, 'sec-fetch-site': 'same-origin', cookie, ...headers },
+  body: JSON.stringify({ model, stream, messages: [{ role: 'user', content }] }),
+  ...more,
+});
+
+/** The gateway's log line of the last request with this path. */
+async function logLine(gateway, id) {
+  const line = () => gateway.output.split('\n').find((text) => text.includes(id) && text.includes('"client"'));
+  return JSON.parse(await until(`the log line of ${id}`, line));
+}
+
+for (const kind of KINDS) {
+  describe(kind, () => {
+    let front;
+    before(async () => {
+      front = await startFront(kind, { gateway: stack.origin, app: app.origin });
+    });
+    after(() => front?.stop());
+
+    test('the file is valid as the program itself judges it', async () => {
+      await checkFront(kind);
+      await assert.rejects(checkFront(kind, (text) => `${text}\nno such directive here\n`));
+    });
+
+    for (const way of WAYS) {
+      const name = `${way.shape}, ${way.protocol}`;
+
+      test(`${name}: frames arrive one by one, as they were sent and uncompressed`, async () => {
+        const seen = new Visit(front, chat(way, { headers: { 'accept-encoding': 'gzip, br, zstd' } }));
+        try {
+          await seen.head;
+          assert.equal(seen.status, 200);
+          assert.match(seen.headers['content-type'], /^text\/event-stream/);
+          assert.equal(seen.headers['content-encoding'], undefined);
+          assert.equal(seen.headers['cache-control'], 'no-store, no-transform');
+          const enough = 16;
+          await until(`${enough} events`, () => seen.events.length >= enough, 15_000);
+          assertOneByOne(seen.events.slice(0, enough), eventTimes(stack.tap.calls[0].answered).slice(0, enough));
+        } finally {
+          seen.leave();
+        }
+      });
+
+      for (const [moment, fault, events] of [
+        ['between frames', undefined, 3],
+        ['before the first', { kind: 'stall_before_head' }, 0],
+        ['while the model is silent', { kind: 'stall_after', frames: 3 }, 3],
+      ]) {
+        test(`${name}: Stop ${moment} reaches Behest`, async () => {
+          if (fault) await stack.emulator.fault(fault);
+          const seen = new Visit(front, chat(way));
+          try {
+            if (events) await until(`${events} events`, () => seen.events.length >= events, 15_000);
+            await until('Behest is asked', () => stack.tap.calls.length > 0);
+            assert.equal(await stack.emulator.disconnects(), 0);
+            seen.close();
+            await until('Behest sees it', () => stack.emulator.disconnects(), 2_000);
+          } finally {
+            seen.leave();
+          }
+        });
+      }
+
+      test(`${name}: a body of 20 MiB passes whole, and one over the limit is the gateway’s own 413`, async () => {
+        const request = chat(way, { model: 'emulator-fast', stream: false, content: 'x'.repeat(20 * MiB) });
+        const passed = await visit(front, request);
+        assert.equal(passed.status, 200, passed.text.slice(0, 500));
+        assert.equal(stack.tap.calls[0].body.length, request.body.length);
+        const over = await visit(front, chat(way, { content: 'x'.repeat(33 * MiB) }));
+        assert.deepEqual([over.status, over.headers['x-gateway-error']], [413, 'body_too_large']);
+        assert.equal(stack.tap.calls.length, 1);
+      });
+
+      test(`${name}: the gateway’s errors pass unchanged`, async () => {
+        const refused = await visit(front, chat(way, { headers: { cookie: 'theme=dark' } }));
+        assert.equal(refused.status, 401);
+        assert.equal(refused.headers['x-gateway-error'], 'session_missing');
+        assert.equal(refused.headers['content-type'], 'application/json');
+        const { error } = JSON.parse(refused.text);
+        assert.equal(error.request_id, refused.headers['x-gateway-request-id']);
+        const direct = await fetch(`${stack.origin}/v1/chat/completions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{}' });
+        assert.deepEqual({ ...error, request_id: '' }, { ...(await direct.json()).error, request_id: '' });
+      });
+
+      test(`${name}: the log has the client's own address, whatever it says of itself`, async () => {
+        for (const headers of [{}, { 'x-forwarded-for': SPOOFED, 'x-real-ip': SPOOFED, forwarded: `for=${SPOOFED}` }]) {
+          const { headers: answer } = await visit(front, chat(way, { model: 'emulator-fast', headers, from: CLIENT }));
+          const line = await logLine(stack.gateway, answer['x-gateway-request-id']);
+          assert.equal(line.client, CLIENT);
+        }
+      });
+
+      test(`${name}: a page of another site is refused, and one of this site is served`, async () => {
+        const evil = await visit(front, chat(way, { headers: { origin: 'https://evil.example', 'sec-fetch-site': 'cross-site' } }));
+        assert.deepEqual([evil.status, evil.headers['x-gateway-error']], [403, 'cross_origin_refused']);
+        assert.equal(stack.tap.calls.length, 0);
+        const own = await visit(front, chat(way, { model: 'emulator-fast' }));
+        assert.deepEqual([own.status, own.whole], [200, true]);
+      });
+
+      test(`${name}: a session in several cookies of 4 KB is served`, async () => {
+        const chunks = await v5({ sub: 'usr_large', tier: 'pro', groups: 'g'.repeat(9_000) });
+        assert.ok(chunks.length >= 3, 'it is chunked');
+        const served = await visit(front, chat(way, { model: 'emulator-fast', headers: { cookie: header(chunks) } }));
+        assert.equal(served.status, 200, served.text.slice(0, 500));
+        assert.equal(stack.tap.calls[0].token.claims.uid, 'usr_large');
+      });
+    }
+
+    test('split: what is not under /v1/ is the app’s, with the client’s address and scheme told', async () => {
+      for (const protocol of ['h1', 'h2']) {
+        const spoofed = { 'x-forwarded-for': SPOOFED, 'x-real-ip': SPOOFED, 'x-forwarded-proto': 'http', 'x-forwarded-host': 'evil.example', 'x-forwarded-port': '1', forwarded: `for=${SPOOFED}` };
+        const page = await visit(front, { site: SITES.split, protocol, path: '/v1x/../page?q=%2F', headers: { cookie: 'theme=dark', ...spoofed }, from: CLIENT });
+        const { headers } = JSON.parse(page.text);
+        assert.equal(headers.host, SITES.split);
+        assert.equal(headers.cookie, 'theme=dark');
+        assert.deepEqual([headers['x-forwarded-for'], headers['x-real-ip']], [CLIENT, CLIENT]);
+        assert.deepEqual([headers['x-forwarded-proto'], headers['x-forwarded-host']], ['https', SITES.split]);
+        assert.deepEqual([headers['x-forwarded-port'], headers.forwarded], [undefined, undefined]);
+      }
+    });
+
+    test('a gateway that does not trust the proxy logs the proxy, so trusted_proxies is what does it', async () => {
+      const { program, origin } = await startGateway(stack.tap.origin, { ...SETTINGS, GATEWAY_SERVER__TRUSTED_PROXIES: '' });
+      const other = await startFront(kind, { gateway: origin, app: app.origin });
+      try {
+        const { headers } = await visit(other, chat(WAYS[0], { model: 'emulator-fast', from: CLIENT }));
+        assert.equal((await logLine(program, headers['x-gateway-request-id'])).client, PROXY);
+      } finally {
+        await other.stop();
+        await program.stop();
+      }
+    });
+  });
+}
+
+/**
+ * Asserts that events that left at `sent` were not held on their way to `arrived`: as spread as they
+ * were sent, hardly two at a time, and none late. Generous, for a machine that does other things too.
+ */
+function assertOneByOne(arrived, sent) {
+  assert.equal(arrived.length, sent.length);
+  const span = (times) => times.at(-1) - times[0];
+  assert.ok(span(sent) > 1_000, `they were paced: over ${Math.round(span(sent))} ms`);
+  assert.ok(span(arrived) >= 0.8 * span(sent), `over ${Math.round(span(arrived))} ms of ${Math.round(span(sent))}`);
+  const distinct = (times) => new Set(times).size;
+  const pieces = distinct(arrived);
+  assert.ok(pieces >= distinct(sent) - 3, `in ${pieces} pieces, sent in ${distinct(sent)}`);
+  const late = Math.max(...arrived.map((time, i) => time - sent[i]));
+  assert.ok(late < 1_000, `one was ${Math.round(late)} ms late`);
+}
