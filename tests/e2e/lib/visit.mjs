@@ -33,7 +33,7 @@ export class Visit {
     this.head.catch(() => {}); // a test that closes it waits for neither
     const to = { host: '127.0.0.1', port: front.port, servername: site, ca: front.ca, localAddress: from };
     const lines = { ...(body && { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }), ...headers };
-    if (protocol === 'h2') this.#overHttp2(site, to, { ':method': method, ':path': path, ...lines }, body);
+    if (protocol === 'h2') this.#overHttp2(site, to, { ':method': method, ':authority': site, ':path': path, ...lines }, body);
     else this.#overHttp1(site, to, { method, path, headers: { host: site, ...lines } }, body);
     this.limit = setTimeout(() => (this.failed(new Error(`${method} ${path}: no end`)), this.leave()), LIMIT_MS);
   }
