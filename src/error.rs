@@ -4,8 +4,10 @@
 //! here; `Display` and the chain of sources go to the log only. One code word serves the body, the
 //! `x-gateway-error` header, the metrics and the log.
 
+mod app;
 mod body;
 mod code;
+mod page;
 mod reason;
 mod session;
 
@@ -18,6 +20,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use crate::admission::AdmissionError;
 use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
+use crate::app::AppError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::revocation::Revoked;
@@ -26,6 +29,7 @@ use crate::token::TokenError;
 use body::error_json;
 pub use body::event_json;
 pub use code::Code;
+pub use page::page;
 pub use reason::Reason;
 
 const X_GATEWAY_ERROR: HeaderName = HeaderName::from_static("x-gateway-error");
@@ -55,6 +59,9 @@ pub enum GatewayError {
     /// No answer from Behest.
     #[error(transparent)]
     Forward(#[from] ForwardError),
+    /// No answer from the app.
+    #[error(transparent)]
+    App(#[from] AppError),
 }
 
 /// Whether a client's automatic retry makes sense.
@@ -106,6 +113,7 @@ impl GatewayError {
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),
+            Self::App(error) => app::verdict(error),
         }
     }
 }

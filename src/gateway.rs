@@ -1,23 +1,27 @@
 //! One request, from its head to its answer's body: the straight function that the crate is about.
 
+mod app;
 mod front;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::body::Incoming;
 
+pub use self::app::AppTunnel;
 pub use self::front::Fronts;
 use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::admission::{Admission, Admitted, Entry};
+use crate::app::App;
 use crate::client::ResponseBody;
 use crate::clock::{Clock, Now};
-use crate::error::{self, Code, GatewayError};
+use crate::error::{self, Code, GatewayError, Verdict};
 use crate::forward::body::{ObservedBody, Relay};
 use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
@@ -51,6 +55,8 @@ pub struct Gateway {
     pub rewrite: Rewrite,
     /// Behest.
     pub upstream: Upstream,
+    /// Where everything outside `/v1` goes, if anywhere.
+    pub app: Option<App>,
     /// How long Behest may be silent within an answer.
     pub idle_timeout: std::time::Duration,
     /// What happened.
@@ -62,7 +68,7 @@ pub struct Gateway {
 impl Gateway {
     /// Answers every request: a failure becomes a response here and nowhere else. `peer` is the other
     /// end of the connection.
-    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Response<ObservedBody> {
+    pub async fn handle(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
         let request_id = request_id(request.headers());
         let is_head = request.method() == Method::HEAD;
         let client = self.trusted_proxies.client(peer, request.headers());
@@ -77,15 +83,23 @@ impl Gateway {
                 Err(error) => refuse(&error, is_head, record),
             },
             Ok(Entry::Preflight(preflight)) => answer(preflight, record),
+            // In a box: every request's future would be larger.
+            Ok(Entry::App(request)) => {
+                return Box::pin(self.pass_to_app(request, peer, is_head, record)).await;
+            }
             Err(error) => refuse(&error.into(), is_head, record),
         };
         reader.permit(response.headers_mut());
-        response
+        Reply::Answer(response)
     }
 
-    /// Closes pooled connections, to Behest, to its mint and to apps that are asked, that can no longer be used.
+    /// Closes pooled connections, to Behest, to its mint, to the app and to apps that are asked, that can
+    /// no longer be used.
     pub fn sweep_connections(&self) {
         self.upstream.sweep_connections();
+        if let Some(app) = &self.app {
+            app.sweep_connections();
+        }
         self.tokens.sweep_connections();
         self.sessions.sweep_connections();
     }
@@ -257,6 +271,14 @@ impl Gateway {
     }
 }
 
+/// What a request is answered with.
+pub enum Reply {
+    /// An answer.
+    Answer(Response<ObservedBody>),
+    /// The head of one, after which the connection is a WebSocket.
+    Tunnel(Response<()>, Box<AppTunnel>),
+}
+
 /// What a request came to.
 struct Answered {
     response: Response<ResponseBody>,
@@ -268,15 +290,25 @@ struct Answered {
 /// The gateway's own answer to a failed request.
 fn refuse(error: &GatewayError, is_head: bool, mut record: Record) -> Response<ObservedBody> {
     let verdict = error.verdict();
+    let response = refusal(error, &verdict, &mut record);
+    finish(response, is_head, record)
+}
+
+/// What the gateway says to a failed request, which is counted.
+fn refusal(error: &GatewayError, verdict: &Verdict, record: &mut Record) -> Response<Bytes> {
     record.refused(
         verdict.status.as_u16(),
         verdict.code,
         error.reason().label(),
         telemetry::chain(error),
     );
-    let request_id = record.request_id().clone();
-    let mut response = error::response(error, &verdict, request_id.to_str().unwrap_or_default());
-    headers::finish_response(response.headers_mut(), &request_id);
+    let request_id = record.request_id();
+    let mut response = error::response(error, verdict, request_id.to_str().unwrap_or_default());
+    headers::finish_response(response.headers_mut(), request_id);
+    response
+}
+
+fn finish(mut response: Response<Bytes>, is_head: bool, record: Record) -> Response<ObservedBody> {
     if is_head {
         // The length, but no body (RFC 9110 section 9.3.2): on HTTP/2 hyper would send one.
         let length = HeaderValue::from(response.body().len());

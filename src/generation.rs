@@ -3,6 +3,7 @@
 //! A [`Generation`] is immutable and is replaced whole. Live streams keep the one they began with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use http::Uri;
@@ -10,12 +11,13 @@ use hyper_util::client::proxy::matcher::Matcher;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::admission::Admission;
 use crate::admission::cors::Cors;
 use crate::admission::cross_origin::CrossOrigin;
 use crate::admission::limits::{InFlight, Limits};
 use crate::admission::routes::RouteTable;
 use crate::admission::trusted_proxies::TrustedProxies;
+use crate::admission::{APP_LABEL, Admission};
+use crate::app::{App, AppConfig};
 use crate::client::{Client, ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig, UpstreamConfig};
@@ -59,7 +61,7 @@ impl Process {
     /// # Errors
     /// Never in a build whose tests pass: two metrics of one name.
     pub fn new(clock: Clock) -> Result<Self, BuildError> {
-        let routes: Vec<_> = RouteTable::labels().chain([UNMATCHED]).collect();
+        let routes: Vec<_> = RouteTable::labels().chain([APP_LABEL, UNMATCHED]).collect();
         let providers: Vec<_> = ProviderKind::ALL
             .iter()
             .map(|kind| kind.label())
@@ -111,6 +113,9 @@ pub enum BuildError {
     /// Behest's address, or the proxy on the way to it.
     #[error("upstream.base_url (BEHEST_BASE_URL): {0}")]
     Origin(#[from] OriginError),
+    /// The app's address.
+    #[error("app.url (GATEWAY_APP_URL): {0}")]
+    App(#[source] OriginError),
     /// The Behest key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -170,12 +175,13 @@ impl Generation {
                     &config.routes.response_headers,
                 ),
                 Limits::new(config.limits, Arc::clone(&process.in_flight)),
-            ),
+            )
+            .with_app(config.app.is_some()),
             trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
             fronts: Fronts::new(
                 config.cross_origin.public_origins.clone(),
                 config.server.tls.is_some(),
-                sessions.asks(),
+                sessions.asks() || config.app.is_some(),
             ),
             sessions,
             tokens,
@@ -194,6 +200,7 @@ impl Generation {
                 },
             },
             upstream,
+            app: app(config.app.as_ref(), &outbound, process)?,
             idle_timeout: config.upstream.idle_timeout,
             access_log: access_log(&config, process),
             revocations: Arc::clone(&process.revocations),
@@ -255,6 +262,33 @@ fn client(upstream: &UpstreamConfig, outbound: &Outbound) -> Result<Client, Orig
         workers: outbound.workers(),
     };
     outbound.client(&origin, config)
+}
+
+/// How the app is called. Its connections are the process's to cut.
+fn app(
+    config: Option<&AppConfig>,
+    outbound: &Outbound,
+    process: &Process,
+) -> Result<Option<App>, BuildError> {
+    let Some(config) = config else {
+        return Ok(None);
+    };
+    let client = ClientConfig {
+        connect_timeout: config.connect_timeout,
+        first_byte_timeout: config.first_byte_timeout,
+        // Node closes an idle connection after 5 s: it is not used so late that the two cross.
+        pool_idle_timeout: Duration::from_secs(4),
+        pool_max_age: Duration::from_mins(5),
+        workers: outbound.workers(),
+    };
+    let client = outbound
+        .client(&config.origin, client)
+        .map_err(BuildError::App)?;
+    Ok(Some(App::new(
+        client,
+        config.idle_timeout,
+        process.cut.clone(),
+    )))
 }
 
 fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {

@@ -18,6 +18,9 @@
 //!    once more.
 //! 7. **answered** ([`forward::body`]): streamed, observed, and logged when its body has ended.
 //!
+//! What is outside `/v1` goes to the app after the first step, where one is configured ([`app`]): as it
+//! is, without a session being looked for, and by a way that no token can take.
+//!
 //! Every failure on the way is a [`error::GatewayError`] and becomes a response in [`mod@error`], the
 //! only file that knows status codes.
 //!
@@ -47,6 +50,7 @@
 //! | [`token`] | THE list of mint modes; the cache |
 //! | [`revocation`] | sessions that an operator has ended |
 //! | [`forward`] | the way to Behest and back |
+//! | [`app`] | the way to the app, for everything outside `/v1` |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
 //! | [`doctor`] | what may be wrong around a gateway, a file for each check |
@@ -72,6 +76,7 @@
 //!   know nothing of each other; but each must be told of every revocation.
 
 pub mod admission;
+pub mod app;
 pub mod client;
 pub mod clock;
 pub mod config;

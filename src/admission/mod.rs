@@ -5,6 +5,7 @@
 
 pub mod cors;
 pub mod cross_origin;
+mod for_app;
 pub mod framing;
 pub mod limits;
 pub mod routes;
@@ -15,9 +16,13 @@ use hyper::body::Incoming;
 
 use cors::{Cors, Preflight, Reader};
 use cross_origin::{CrossOrigin, CrossOriginRefusal};
+pub use for_app::ForApp;
 use framing::FramingError;
 use limits::{LimitError, Limits};
 use routes::{RouteError, RouteMatch, RouteTable};
+
+/// The label of the app's requests.
+pub const APP_LABEL: &str = "app";
 
 /// Every check that needs no session.
 pub struct Admission {
@@ -25,6 +30,7 @@ pub struct Admission {
     cross_origin: CrossOrigin,
     cors: Cors,
     limits: Limits,
+    has_app: bool,
 }
 
 /// A request that passed every check. It owns the request.
@@ -38,7 +44,7 @@ pub struct Admission {
 /// fn honest(admission: &Admission, request: Request<Incoming>) -> Option<Admitted> {
 ///     match admission.admit(request, &mut "", &mut Reader::default()) {
 ///         Ok(Entry::Request(admitted)) => Some(admitted),
-///         Ok(Entry::Preflight(_)) | Err(_) => None,
+///         Ok(Entry::Preflight(_) | Entry::App(_)) | Err(_) => None,
 ///     }
 /// }
 /// ```
@@ -69,6 +75,8 @@ pub enum Entry {
     Request(Admitted),
     /// A browser's question about one, answered here and without a session.
     Preflight(Preflight),
+    /// One for the app, whose session is the app's own affair.
+    App(ForApp),
 }
 
 /// Why a request was not admitted.
@@ -97,7 +105,14 @@ impl Admission {
             cross_origin,
             cors,
             limits,
+            has_app: false,
         }
+    }
+
+    /// With an app, or without one, for what is outside the API.
+    #[must_use]
+    pub fn with_app(self, has_app: bool) -> Self {
+        Self { has_app, ..self }
     }
 
     /// Runs every check, cheapest and most general first. `label` becomes the route's as soon as
@@ -113,6 +128,10 @@ impl Admission {
         reader: &mut Reader,
     ) -> Result<Entry, AdmissionError> {
         let (parts, body) = request.into_parts();
+        if self.has_app && !for_app::is_api(parts.uri.path()) {
+            *label = APP_LABEL;
+            return self.admit_for_app(parts, body).map(Entry::App);
+        }
         let is_preflight = cors::is_preflight(&parts);
         if let Some(origin) = self.cross_origin.reader(&parts.headers) {
             *reader = self.cors.reader(origin);
@@ -140,6 +159,27 @@ impl Admission {
         verdict?;
         self.limits.check_declared_body(&body)?;
         Ok(Entry::Request(Admitted { parts, body, route }))
+    }
+
+    /// What the app gets: everything but malformed requests, paths that may be taken for the API's, and
+    /// WebSockets of other sites' pages, which browsers open with the user's cookies.
+    fn admit_for_app(
+        &self,
+        parts: request::Parts,
+        body: Incoming,
+    ) -> Result<ForApp, AdmissionError> {
+        self.limits.check_head(&parts)?;
+        framing::check(&parts)?;
+        if for_app::may_become_api(parts.uri.path()) {
+            return Err(routes::unknown(&parts.method, parts.uri.path()).into());
+        }
+        let is_websocket = for_app::is_websocket(&parts, &body);
+        if is_websocket {
+            let host = framing::host(&parts);
+            self.cross_origin
+                .check(&parts.method, &parts.headers, host)?;
+        }
+        Ok(ForApp::new(parts, body, is_websocket))
     }
 
     /// The limits, for the steps that need a user or a body.

@@ -264,7 +264,8 @@ fn asked(method: &Method, path: &str) -> String {
     format!("{method} {}", path.join("/"))
 }
 
-fn unknown(method: &Method, path: &str) -> RouteError {
+/// That no route has the raw `path`.
+pub(super) fn unknown(method: &Method, path: &str) -> RouteError {
     RouteError::Unknown {
         asked: asked(method, path),
     }

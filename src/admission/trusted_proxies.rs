@@ -53,21 +53,32 @@ impl TrustedProxies {
     /// saw, so they are read from the right, and what is no address ends the reading.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
-        if !self.trusts(client) {
-            return client;
+        let peer = peer.to_canonical();
+        if !self.trusts(peer) {
+            return peer;
         }
+        self.hops(peer, headers).last().unwrap_or(peer)
+    }
+
+    /// The way that the request came, as far as it is known: [`client`](Self::client) first, the peer
+    /// last. What a caller wrote itself is not part of it.
+    #[must_use]
+    pub fn chain(&self, peer: IpAddr, headers: &HeaderMap) -> Vec<IpAddr> {
+        let mut chain: Vec<_> = self.hops(peer.to_canonical(), headers).collect();
+        chain.reverse();
+        chain
+    }
+
+    /// The peer, and each address that the one before it is trusted to have seen.
+    fn hops<'a>(&'a self, peer: IpAddr, headers: &'a HeaderMap) -> impl Iterator<Item = IpAddr> {
         let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
-        for entry in lines.flat_map(entries_from_the_right).take(MAX_HOPS) {
-            let Some(address) = entry.and_then(address) else {
-                return client;
-            };
-            client = address;
-            if !self.contain(client) {
-                return client;
-            }
-        }
-        client
+        let entries = lines.flat_map(entries_from_the_right).take(MAX_HOPS);
+        let before = entries.scan(self.trusts(peer), |is_trusted, entry| {
+            let address = is_trusted.then_some(entry)?.and_then(address)?;
+            *is_trusted = self.contain(address);
+            Some(address)
+        });
+        std::iter::once(peer).chain(before)
     }
 
     fn contain(&self, address: IpAddr) -> bool {

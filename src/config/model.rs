@@ -14,6 +14,7 @@ use crate::admission::cross_origin::CrossOriginConfig;
 use crate::admission::limits::LimitsConfig;
 use crate::admission::routes::Route;
 use crate::admission::trusted_proxies::AddressBlock;
+use crate::app::AppConfig;
 use crate::secret::Secret;
 use crate::session::SessionConfig;
 use crate::token::{CacheConfig, MintConfig};
@@ -33,6 +34,8 @@ pub struct Config {
     pub routes: RoutesConfig,
     /// `[upstream]`
     pub upstream: UpstreamConfig,
+    /// `[app]`; `None`: what is outside `/v1` is nobody's.
+    pub app: Option<AppConfig>,
     /// `[session]` and `[session_id]`
     pub session: SessionConfig,
     /// `[mint]`

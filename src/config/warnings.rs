@@ -25,6 +25,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     cookies(&config.session, &config.cross_origin, &mut warnings);
     shadowed_cookies(&config.session, &mut warnings);
     fronts(config, &mut warnings);
+    app(config, &mut warnings);
     routes(&config.routes, &mut warnings);
     headers(&config.routes, &mut warnings);
     short_secrets(config, &mut warnings);
@@ -37,6 +38,22 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         ));
     }
     warnings
+}
+
+/// What an app hears of its own address decides its cookies' names.
+fn app(config: &Config, warnings: &mut Vec<String>) {
+    if config.app.is_none() || !config.cross_origin.public_origins.is_empty() {
+        return;
+    }
+    let is_told = config.server.tls.is_some() || !config.server.trusted_proxies.is_empty();
+    if !is_told {
+        warnings.push(
+            "app.url is set, but not how browsers reach it: the app is told http and the request's \
+             Host. Behind anything that speaks https an app then drops its __Secure- cookies, and \
+             everybody is signed out. Set GATEWAY_PUBLIC_ORIGIN=https://app.example"
+                .to_owned(),
+        );
+    }
 }
 
 fn admin(admin: &AdminConfig, warnings: &mut Vec<String>) {

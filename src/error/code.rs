@@ -67,6 +67,18 @@ labels! {
         UpstreamTimeout = "upstream_timeout",
         /// 502: an answer that cannot be passed on.
         UpstreamInvalid = "upstream_invalid",
+        /// Passed on from the app, 4xx.
+        App4xx = "app_4xx",
+        /// Passed on from the app, 5xx.
+        App5xx = "app_5xx",
+        /// The app broke off or fell silent after the head.
+        AppCut = "app_cut",
+        /// 502: no connection to the app, or closed without an answer.
+        AppUnreachable = "app_unreachable",
+        /// 504: a timeout before the head of the app's answer.
+        AppTimeout = "app_timeout",
+        /// 502: an answer of the app's that cannot be passed on.
+        AppInvalid = "app_invalid",
         /// 503: too much under way.
         Overloaded = "overloaded",
     }

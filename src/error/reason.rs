@@ -6,6 +6,7 @@ use crate::admission::cross_origin::CrossOriginRefusal;
 use crate::admission::framing::FramingError;
 use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
+use crate::app::AppError;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::session::{Asked, InvalidReason, SessionError};
@@ -139,6 +140,7 @@ impl GatewayError {
             Self::Limit(error) => limit(*error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),
+            Self::App(error) => app(error),
         }
     }
 }
@@ -269,6 +271,15 @@ fn forward(error: &ForwardError) -> Reason {
         ForwardError::BodyTooSlow => Reason::BodySlow,
         ForwardError::BodyBroken => Reason::BodyBroken,
         ForwardError::Target => Reason::Query,
+    }
+}
+
+fn app(error: &AppError) -> Reason {
+    match error {
+        AppError::Client(error) => client(error),
+        AppError::Answer(_) => Reason::Answer,
+        AppError::BodyBroken => Reason::BodyBroken,
+        AppError::Target => Reason::Target,
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -31,6 +32,8 @@ enum Source {
     Own(Full<Bytes>),
     /// Behest's.
     Upstream(Box<Relay>),
+    /// One that is passed on as it is.
+    Passed(UnsyncBoxBody<Bytes, Broken>),
 }
 
 /// A body that is passed on from upstream.
@@ -80,6 +83,12 @@ pub enum Broken {
     /// An operator has ended the session.
     #[error("{}", error::SESSION_REVOKED)]
     Revoked,
+    /// The app broke off.
+    #[error("The app broke off in the middle of its answer.")]
+    AppCut,
+    /// The app sent nothing for longer than its idle timeout.
+    #[error("The app sent nothing for longer than app.idle_timeout.")]
+    AppIdle,
 }
 
 impl Broken {
@@ -89,6 +98,7 @@ impl Broken {
             Self::Idle => Code::UpstreamIdle,
             Self::Drained => Code::Drained,
             Self::Revoked => Code::SessionRevoked,
+            Self::AppCut | Self::AppIdle => Code::AppCut,
         }
     }
 }
@@ -251,6 +261,15 @@ impl ObservedBody {
         }
     }
 
+    /// An answer that is passed on as it is.
+    #[must_use]
+    pub fn passed(body: UnsyncBoxBody<Bytes, Broken>, record: Record) -> Self {
+        Self {
+            source: Source::Passed(body),
+            record,
+        }
+    }
+
     /// Behest's answer.
     #[must_use]
     pub fn upstream(relay: Relay, record: Record) -> Self {
@@ -275,7 +294,12 @@ impl Body for ObservedBody {
                 .poll_frame(cx)
                 .map_err(|never: std::convert::Infallible| match never {}),
             Source::Upstream(relay) => relay.poll(cx, record),
+            Source::Passed(body) => Pin::new(body).poll_frame(cx),
         });
+        if let (Source::Passed(_), Some(Err(broken))) = (source, &frame) {
+            record.code = broken.code();
+            record.reason = Some(broken.to_string());
+        }
         match &frame {
             Some(Ok(frame)) => record.passed(frame.data_ref().map_or(0, Bytes::len)),
             Some(Err(_)) | None => record.end(),
@@ -289,6 +313,7 @@ impl Body for ObservedBody {
             Source::Upstream(relay) => {
                 matches!(relay.state, State::Passing) && relay.body.is_end_stream()
             }
+            Source::Passed(body) => body.is_end_stream(),
         }
     }
 
@@ -296,6 +321,7 @@ impl Body for ObservedBody {
         match &self.source {
             Source::Own(body) => body.size_hint(),
             Source::Upstream(relay) => relay.body.size_hint(),
+            Source::Passed(body) => body.size_hint(),
         }
     }
 }
@@ -306,6 +332,7 @@ impl Drop for ObservedBody {
         let whole = match &self.source {
             Source::Own(_) => true,
             Source::Upstream(relay) => relay.body.is_end_stream(),
+            Source::Passed(body) => body.is_end_stream(),
         };
         if whole {
             self.record.end();

@@ -6,14 +6,11 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
-use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -24,13 +21,14 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use super::Active;
+use super::guarded_body::GuardedBody;
 use super::io::{Patience, Patient};
 use super::open::{Closing, End};
-use super::readers::{Reader, Readers};
+use super::readers::Readers;
 use super::refused;
-use super::requests::{RequestGuard, Requests};
+use super::requests::Requests;
 use crate::config::Config;
-use crate::forward::body::{Broken, ObservedBody};
+use crate::gateway::{AppTunnel, Reply};
 
 /// What a connection is given, as it was configured when the connection began.
 #[derive(Clone, Copy)]
@@ -121,6 +119,7 @@ pub(super) async fn serve(
                 active,
                 peer: peer.ip(),
                 requests,
+                tunnel: TunnelPlace::default(),
             };
             let ended = if is_http2 {
                 Box::pin(converse_http2(socket, &answering, config, closing)).await
@@ -185,7 +184,12 @@ struct Answering {
     active: Arc<Active>,
     peer: IpAddr,
     requests: Requests,
+    /// What an HTTP/1.1 connection becomes after its last answer.
+    tunnel: TunnelPlace,
 }
+
+/// Where a request leaves the WebSocket that it has opened.
+type TunnelPlace = Arc<Mutex<Option<Box<AppTunnel>>>>;
 
 impl Answering {
     /// Answers one request by the gateway that is current when it begins; `readers` are HTTP/2's.
@@ -198,19 +202,21 @@ impl Answering {
         readers: Option<Readers>,
     ) -> Pin<Box<impl Future<Output = Result<Response<GuardedBody>, Infallible>> + use<>>> {
         let (active, peer) = (Arc::clone(&self.active), self.peer);
-        let guard = self.requests.begin();
+        let (guard, place) = (self.requests.begin(), Arc::clone(&self.tunnel));
         Box::pin(async move {
             let gateway = Arc::clone(&active.load().gateway);
-            let mut response = gateway.handle(request, peer).await;
+            let mut response = match gateway.handle(request, peer).await {
+                Reply::Answer(response) => response.map(Some),
+                Reply::Tunnel(head, tunnel) => {
+                    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(tunnel);
+                    return Ok(head.map(|()| GuardedBody::new(None, None, guard)));
+                }
+            };
             if readers.is_none() && guard.is_last() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
-            Ok(response.map(|body| GuardedBody {
-                body,
-                reader: readers.map(|readers| readers.begin()),
-                guard,
-            }))
+            Ok(response.map(|body| GuardedBody::new(body, readers.as_ref(), guard)))
         })
     }
 
@@ -240,25 +246,41 @@ async fn converse_http1(
     let requests = &answering.requests;
     let socket = answering.patient(socket, config, false);
     let service = service_fn(|request| answering.answer(request, None));
-    let mut connection = pin!(h1_builder(config).serve_connection(socket, service));
+    let mut connection = h1_builder(config).serve_connection(socket, service);
     // What has come is read before the connection is taken for idle.
     let end = tokio::select! {
         biased;
-        ended = connection.as_mut() => return ended,
-        end = closing.told() => end,
+        ended = &mut connection => Err(ended?),
+        end = closing.told() => Ok(end),
     };
-    if end == End::Shed && requests.is_idle() {
-        return Ok(());
+    if let Ok(end) = end {
+        if end == End::Shed && requests.is_idle() {
+            return Ok(());
+        }
+        // Whoever was not told with an answer's head may ask once more, and is told then.
+        requests.close();
+        let is_over = tokio::select! {
+            biased;
+            ended = &mut connection => { ended?; false }
+            () = requests.are_over(LAST_LOOK) => true,
+        };
+        if is_over {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await?;
+        }
     }
-    // Whoever was not told with an answer's head may ask once more, and is told then.
-    requests.close();
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended,
-        () = requests.are_over(LAST_LOOK) => {}
+    let tunnel = answering
+        .tunnel
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(tunnel) = tunnel {
+        // A request is under way as long as the WebSocket is open.
+        let _guard = requests.begin();
+        let parts = connection.into_parts();
+        Box::pin(tunnel.run(parts.io.into_inner(), &parts.read_buf)).await;
     }
-    connection.as_mut().graceful_shutdown();
-    connection.await
+    Ok(())
 }
 
 async fn converse_http2(
@@ -348,53 +370,5 @@ async fn idle(requests: &Requests, timeout: Duration) {
             return;
         }
         was_idle = is_idle;
-    }
-}
-
-/// An answer's body that keeps its request counted.
-struct GuardedBody {
-    body: ObservedBody,
-    /// On HTTP/2.
-    reader: Option<Reader>,
-    guard: RequestGuard,
-}
-
-impl Body for GuardedBody {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        // What the gateway itself breaks off is not cut short by the caller.
-        if matches!(frame, Poll::Ready(None | Some(Err(_)))) {
-            self.guard.is_whole();
-        }
-        if let Some(reader) = &self.reader {
-            match &frame {
-                Poll::Ready(Some(Ok(_))) => reader.given(),
-                Poll::Ready(_) | Poll::Pending => reader.waits(),
-            }
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for GuardedBody {
-    fn drop(&mut self) {
-        // A body is not polled past its last byte where that is known to be the last.
-        if self.body.is_end_stream() {
-            self.guard.is_whole();
-        }
     }
 }

@@ -7,6 +7,7 @@
 mod admin;
 mod connection;
 mod files;
+mod guarded_body;
 mod io;
 mod open;
 mod readers;

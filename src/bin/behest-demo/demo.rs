@@ -13,7 +13,7 @@ use aws_lc_rs::error::Unspecified;
 use behest_gateway::clock::Clock;
 use behest_gateway::config::{Config, Sources};
 use behest_gateway::emulator::{Emulator, EmulatorConfig, TierLimits};
-use behest_gateway::gateway::Gateway;
+use behest_gateway::gateway::{Gateway, Reply};
 use behest_gateway::generation::{Generation, Process};
 use behest_gateway::telemetry::metrics::Metrics;
 use http::header::{CONTENT_TYPE, ORIGIN};
@@ -111,7 +111,9 @@ impl Demo {
         let exchange = self.exchanges.begin(&head);
         let before = self.added();
         let request = Request::from_parts(head, body);
-        let response = self.gateway.handle(request, peer).await;
+        let Reply::Answer(response) = self.gateway.handle(request, peer).await else {
+            return not_here().map(Either::Right);
+        };
         if let Some(exchange) = &exchange {
             exchange.answered(&response, before.micros_until(&self.added()));
         }

@@ -1,0 +1,205 @@
+//! The way to the app: everything outside `/v1`, passed on as it is, both ways.
+//!
+//! Guarantees: nothing that is sent from here carries a Behest token. A request for the app is made
+//! from a [`ForApp`] alone, which no token can be attached to, and this module knows neither tokens
+//! nor sessions (`tests/it/layers.rs`). An [`Admitted`](crate::admission::Admitted), which can be given
+//! one, cannot come here:
+//!
+//! ```compile_fail,E0308
+//! # use behest_gateway::admission::Admitted;
+//! # use behest_gateway::app::{App, Forwarding};
+//! async fn passed(app: &App, admitted: Admitted, forwarding: &Forwarding) {
+//!     let _ = app.pass(admitted, forwarding).await;
+//! }
+//! ```
+
+mod body;
+mod headers;
+mod tunnel;
+
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, request};
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+pub use self::body::{AppBody, AppBodyError};
+pub use self::headers::Forwarding;
+pub use self::tunnel::Tunnel;
+use crate::admission::ForApp;
+use crate::client::{
+    Client, ClientError, ResponseBody, SendBody, SendBodyError, Switch, framing_fault,
+};
+
+/// Where the app is, and how long it is waited for (`[app]`).
+#[derive(Clone, Debug)]
+pub struct AppConfig {
+    /// Its origin; the path is not looked at.
+    pub origin: Uri,
+    /// For a TCP and TLS connection; default 5 s.
+    pub connect_timeout: Duration,
+    /// From the request's last byte to the answer's head; default 600 s.
+    pub first_byte_timeout: Duration,
+    /// Between two bytes of an answer; default 300 s. Not for WebSockets.
+    pub idle_timeout: Duration,
+}
+
+/// The app behind the gateway.
+pub struct App {
+    client: Client,
+    idle_timeout: Duration,
+    cut: CancellationToken,
+}
+
+/// What the app answers.
+pub enum Passed {
+    /// As HTTP.
+    Answer(Response<AppBody>),
+    /// It opens the WebSocket: the head of its answer, and the connection.
+    Tunnel(Response<()>, Tunnel),
+}
+
+/// Why the app did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The call itself failed.
+    #[error("no answer from the app (app.url, GATEWAY_APP_URL)")]
+    Client(#[source] ClientError),
+    /// An answer that cannot be passed on.
+    #[error("unusable answer from the app: {0}")]
+    Answer(&'static str),
+    /// The request's body broke off or its framing is wrong.
+    #[error("the request's body broke off")]
+    BodyBroken,
+    /// A target or a host that no request can carry.
+    #[error("the request's target or host cannot be passed on")]
+    Target,
+}
+
+impl From<ClientError> for AppError {
+    fn from(error: ClientError) -> Self {
+        match error.body_fault() {
+            Some(_) => Self::BodyBroken,
+            None => Self::Client(error),
+        }
+    }
+}
+
+impl App {
+    /// The app behind `client`. An answer that is silent for `idle_timeout` is cut, and so is all that
+    /// lasts once `cut` is cancelled.
+    #[must_use]
+    pub fn new(client: Client, idle_timeout: Duration, cut: CancellationToken) -> Self {
+        Self {
+            client,
+            idle_timeout,
+            cut,
+        }
+    }
+
+    /// Closes pooled connections that can no longer be used ([`Client::sweep`]).
+    pub fn sweep_connections(&self) {
+        self.client.sweep();
+    }
+
+    /// Passes `request` on, and returns when the head of the answer is there.
+    ///
+    /// # Errors
+    /// No answer, or one that cannot be passed on.
+    pub async fn pass(&self, request: ForApp, forwarding: &Forwarding) -> Result<Passed, AppError> {
+        let host = HeaderValue::from_str(request.host()).map_err(|_| AppError::Target)?;
+        let (parts, body, is_websocket) = request.into_parts();
+        let request = rewritten(&parts, body, host, forwarding)?;
+        if is_websocket {
+            return self.open(request).await;
+        }
+        let response = self.client.send(request).await?;
+        if response.status().is_informational() {
+            return Err(AppError::Answer(
+                "a switch of protocols that was not asked for",
+            ));
+        }
+        self.answer(response)
+    }
+
+    /// Asks the app for a WebSocket.
+    async fn open(&self, mut request: Request<SendBody>) -> Result<Passed, AppError> {
+        headers::ask_for_websocket(request.headers_mut());
+        match self.client.switch(request).await? {
+            Switch::Answered(response) => self.answer(response),
+            Switch::Switched(response, switched) => {
+                if !headers::is_websocket(response.headers()) {
+                    return Err(AppError::Answer(
+                        "a switch to another protocol than asked for",
+                    ));
+                }
+                let mut response = cleaned(response);
+                headers::ask_for_websocket(response.headers_mut());
+                let tunnel = Tunnel::new(switched, self.cut.clone());
+                Ok(Passed::Tunnel(response, tunnel))
+            }
+        }
+    }
+
+    fn answer(&self, response: Response<ResponseBody>) -> Result<Passed, AppError> {
+        if let Some(fault) = framing_fault(response.headers()) {
+            return Err(AppError::Answer(fault));
+        }
+        if response.status().as_u16() > 599 {
+            return Err(AppError::Answer("a status that HTTP has not"));
+        }
+        let response = cleaned(response);
+        let body = |body| AppBody::new(body, self.idle_timeout, self.cut.clone());
+        Ok(Passed::Answer(response.map(body)))
+    }
+}
+
+/// The request as the app gets it.
+fn rewritten(
+    parts: &request::Parts,
+    body: Incoming,
+    host: HeaderValue,
+    forwarding: &Forwarding,
+) -> Result<Request<SendBody>, AppError> {
+    let target = parts.uri.path_and_query().ok_or(AppError::Target)?;
+    let is_empty = body.is_end_stream();
+    let mut request = Request::new(sent(body));
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = Uri::from(target.clone());
+    let mut headers = forwarding.request_headers(&parts.headers);
+    headers.insert(HOST, host);
+    if is_empty && [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method) {
+        // hyper states no length of an empty body; many servers answer 411 without one.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+    }
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The caller's body, passed on as it comes: how large it may be, and how slow, is the app's affair,
+/// but for the wait for its next piece, which `app.first_byte_timeout` bounds.
+fn sent(body: Incoming) -> SendBody {
+    if body.is_end_stream() {
+        return SendBody::from(http_body_util::Full::default());
+    }
+    SendBody::streamed(body.map_err(|_| SendBodyError::Broken).boxed_unsync())
+}
+
+/// The answer without what is of its connection alone.
+fn cleaned<B>(response: Response<B>) -> Response<B> {
+    let (mut head, body) = response.into_parts();
+    headers::remove_hop_by_hop(&mut head.headers);
+    head.extensions.clear();
+    head.version = http::Version::HTTP_11;
+    Response::from_parts(head, body)
+}
+
+/// Whether a browser's page is what the request asks for, and not data: an error is then shown as one.
+#[must_use]
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    let accept = headers.get(http::header::ACCEPT);
+    accept.is_some_and(|accept| accept.as_bytes().starts_with(b"text/html"))
+}

@@ -1,0 +1,53 @@
+//! Reads `[app]`: where everything outside `/v1` goes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::bounds::timeout;
+use super::fields::{Fields, Key, key};
+use super::url::UpstreamUrl;
+use crate::app::AppConfig;
+
+/// `[app]`, for a gateway that listens on `listen`; `None` where there is no app.
+pub(super) fn app(fields: &mut Fields, listen: SocketAddr) -> Option<AppConfig> {
+    let seconds = Duration::from_secs;
+    let url: Option<UpstreamUrl> = fields.optional(&URL, |url| is_another(url, listen));
+    let connect_timeout = fields.read(&CONNECT_TIMEOUT, seconds(5), timeout);
+    let first_byte_timeout = fields.read(&FIRST_BYTE_TIMEOUT, seconds(600), timeout);
+    let idle_timeout = fields.read(&IDLE_TIMEOUT, seconds(300), timeout);
+    Some(AppConfig {
+        origin: url?.uri().clone(),
+        connect_timeout,
+        first_byte_timeout,
+        idle_timeout,
+    })
+}
+
+const URL: Key = key(
+    "app.url",
+    "The app behind the gateway: gets everything outside /v1; default: nobody does. The app itself needs AUTH_URL=<public origin>.",
+)
+.named(&["GATEWAY_APP_URL"])
+.example("\"http://127.0.0.1:3000\"");
+const CONNECT_TIMEOUT: Key = key(
+    "app.connect_timeout",
+    "For a TCP and TLS connection to the app.",
+);
+const FIRST_BYTE_TIMEOUT: Key = key(
+    "app.first_byte_timeout",
+    "From the request's last byte to the head of the app's answer.",
+);
+const IDLE_TIMEOUT: Key = key(
+    "app.idle_timeout",
+    "Between two bytes of an answer of the app's; not for WebSockets.",
+);
+
+/// Everything that is asked of a gateway in front of itself comes back to it, until it can no more.
+fn is_another(url: &UpstreamUrl, listen: SocketAddr) -> Result<(), String> {
+    if url.is_loopback() && url.port() == listen.port() {
+        return Err(format!(
+            "is the gateway's own address (server.listen is {listen}): it must be the app's"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,29 @@
+"""Every file under deploy/ and config/ is checked by something: here stands by what."""
+
+from fnmatch import fnmatchcase
+
+import pytest
+
+from conftest import ROOT, shipped_files
+
+# A glob (`*` also crosses slashes) and the test that covers what it matches.
+CLAIMS = [
+    ("config/*.toml", "tests/deploy/test_config.py"),
+    ("deploy/*.md", "tests/deploy/test_documents.py"),
+    ("deploy/kubernetes/*.yaml", "tests/deploy/test_kubernetes.py"),
+    ("deploy/helm/*", "tests/deploy/test_helm.py"),
+    ("deploy/Dockerfile*", "tests/deploy/test_dockerfile.py"),
+    ("deploy/compose/*", "tests/deploy/test_compose.py"),
+    ("deploy/systemd/*", "tests/deploy/test_systemd.py"),
+    ("deploy/behind/*", "tests/e2e/node/behind.test.mjs"),
+    ("deploy/serverless/*", "tests/deploy/test_serverless.py"),
+]
+FILES = shipped_files("deploy", "config")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_some_check_claims_the_file(name: str):
+    claims = [test for glob, test in CLAIMS if fnmatchcase(name, glob)]
+    assert claims, f"nothing checks {name}: add a test, and a line to CLAIMS"
+    missing = [test for test in claims if not (ROOT / test).is_file()]
+    assert not missing, f"{name} is claimed by {missing}, which does not exist"
