@@ -1,9 +1,9 @@
 // The gateway behind the real nginx, Caddy and HAProxy with the files of deploy/behind, in both shapes,
 // over HTTP/1.1 and HTTP/2: frames arrive one by one, Stop reaches Behest, and the client stays known.
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { header, v5 } from '../lib/cookies.mjs';
+import { openSocket, startEchoApp } from '../lib/echo-app.mjs';
 import { checkFront, KINDS, SITES, startFront } from '../lib/fronts.mjs';
 import { until } from '../lib/programs.mjs';
 import { startGateway, startStack } from '../lib/stack.mjs';
@@ -22,8 +22,8 @@ let stack;
 let app;
 let cookie;
 before(async () => {
-  stack = await startStack({ gateway: SETTINGS });
-  app = await startApp();
+  app = await startEchoApp();
+  stack = await startStack({ gateway: { ...SETTINGS, GATEWAY_APP_URL: app.origin } });
   cookie = header(await v5({ sub: 'usr_ada', tier: 'pro' }));
 });
 after(async () => {
@@ -39,19 +39,6 @@ afterEach(async () => {
   assert.deepEqual(await stack.emulator.violations(), []);
   assert.ok(stack.tap.seen.every((request) => request.all('cookie').length === 0), 'no cookie reaches Behest');
 });
-
-/** The app behind shape (b): it says what it was asked. */
-async function startApp() {
-  const server = createServer((request, answer) => {
-    answer.setHeader('content-type', 'application/json');
-    answer.end(JSON.stringify({ app: true, url: request.url, headers: request.headers }));
-  });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  return {
-    origin: `http://127.0.0.1:${server.address().port}`,
-    stop: () => (server.closeAllConnections(), new Promise((done) => server.close(done))),
-  };
-}
 
 /** A chat request of a signed-in page; `model` sets the emulator's pace, `emulator-slow` is 100 ms an event. */
 const chat = (way, { model = 'emulator-slow', stream = true, headers = {}, content = 'Hello', ...more } = {}) => ({
@@ -167,17 +154,54 @@ for (const kind of KINDS) {
       });
     }
 
-    test('split: what is not under /v1/ is the app’s, with the client’s address and scheme told', async () => {
-      for (const protocol of ['h1', 'h2']) {
-        const spoofed = { 'x-forwarded-for': SPOOFED, 'x-real-ip': SPOOFED, 'x-forwarded-proto': 'http', 'x-forwarded-host': 'evil.example', 'x-forwarded-port': '1', forwarded: `for=${SPOOFED}` };
-        const page = await visit(front, { site: SITES.split, protocol, path: '/v1x/../page?q=%2F', headers: { cookie: 'theme=dark', ...spoofed }, from: CLIENT });
-        const { headers } = JSON.parse(page.text);
-        assert.equal(headers.host, SITES.split);
-        assert.equal(headers.cookie, 'theme=dark');
-        assert.deepEqual([headers['x-forwarded-for'], headers['x-real-ip']], [CLIENT, CLIENT]);
-        assert.deepEqual([headers['x-forwarded-proto'], headers['x-forwarded-host']], ['https', SITES.split]);
-        assert.deepEqual([headers['x-forwarded-port'], headers.forwarded], [undefined, undefined]);
-      }
+    for (const way of WAYS) {
+      test(`${way.shape}, ${way.protocol}: the app has what is not under /v1/, with the client’s address and scheme told`, async () => {
+        const spoofed = {
+          'x-forwarded-for': SPOOFED,
+          'x-real-ip': SPOOFED,
+          'x-forwarded-proto': 'http',
+          'x-forwarded-host': 'evil.example',
+          'x-forwarded-port': '1',
+          forwarded: `for=${SPOOFED}`,
+        };
+        const page = await visit(front, { ...way, path: '/v1x/page?q=%2F', headers: { cookie: 'theme=dark', ...spoofed }, from: CLIENT });
+        assert.equal(page.status, 200, page.text);
+        assert.equal(page.headers['set-cookie'].length, 3, 'the app’s cookies pass, large ones too');
+        const { url, headers } = JSON.parse(page.text);
+        assert.equal(url, '/v1x/page?q=%2F');
+        assert.deepEqual([headers.host, headers.cookie], [way.site, 'theme=dark']);
+        // The gateway, where it stands between, appends the proxy that it heard it from.
+        const told = way.shape === 'whole' ? `${CLIENT}, ${PROXY}` : CLIENT;
+        assert.deepEqual([headers['x-forwarded-for'], headers['x-real-ip']], [told, CLIENT]);
+        assert.deepEqual([headers['x-forwarded-proto'], headers['x-forwarded-host']], ['https', way.site]);
+        assert.ok(!/203\.0\.113|evil/.test(JSON.stringify(headers)), JSON.stringify(headers));
+      });
+    }
+
+    for (const protocol of ['h1', 'h2']) {
+      test(`whole, ${protocol}: what the app streams is not held back either`, async () => {
+        const page = await visit(front, { site: SITES.whole, protocol, path: '/stream' });
+        assert.equal(page.whole, true);
+        assertOneByOne(page.events, page.text.trim().split('\n\n').map(Number));
+      });
+    }
+
+    for (const [shape, site] of Object.entries(SITES)) {
+      test(`${shape}: a WebSocket to the app echoes`, async () => {
+        const socket = await openSocket(front, { site });
+        try {
+          assert.equal(socket.status, 101);
+          assert.equal(await socket.say('one'), 'echo: one');
+          assert.equal(await socket.say('two'), 'echo: two');
+        } finally {
+          socket.close?.();
+        }
+      });
+    }
+
+    test('whole: a WebSocket of another site’s page is refused by the gateway', async () => {
+      const refused = await openSocket(front, { site: SITES.whole, origin: 'https://evil.example' });
+      assert.deepEqual([refused.status, refused.headers['x-gateway-error']], [403, 'cross_origin_refused']);
     });
 
     test('a gateway that does not trust the proxy logs the proxy, so trusted_proxies is what does it', async () => {
