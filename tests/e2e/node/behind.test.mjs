@@ -14,6 +14,8 @@ const SETTINGS = {
   GATEWAY_PUBLIC_ORIGIN: Object.values(SITES).map((site) => `https://${site}`).join(','),
   GATEWAY_SERVER__TRUSTED_PROXIES: `${PROXY}/32`,
 };
+/** Over which protocols they end an answer that breaks off as if it were whole: Debian 12's do. */
+const ENDS_WHOLE = { nginx: [], caddy: ['h1', 'h2'], haproxy: ['h2'] };
 const MiB = 1024 * 1024;
 /** Every way a browser comes: to both shapes, over both protocols. */
 const WAYS = Object.entries(SITES).flatMap(([shape, site]) => ['h1', 'h2'].map((protocol) => ({ shape, site, protocol })));
@@ -129,6 +131,14 @@ for (const kind of KINDS) {
         assert.deepEqual({ ...error, request_id: '' }, { ...(await direct.json()).error, request_id: '' });
       });
 
+      test(`${name}: a stream that Behest breaks off says so`, async () => {
+        await stack.emulator.fault({ kind: 'cut_after', frames: 3 });
+        const broken = await visit(front, chat(way));
+        assert.equal(broken.text.match(/^data: /gm).length, 4, broken.text);
+        assert.match(broken.text, /^data: \{"error":.*\n\n$/m);
+        if (!ENDS_WHOLE[kind].includes(way.protocol)) assert.equal(broken.whole, false);
+      });
+
       test(`${name}: the log has the client's own address, whatever it says of itself`, async () => {
         for (const headers of [{}, { 'x-forwarded-for': SPOOFED, 'x-real-ip': SPOOFED, forwarded: `for=${SPOOFED}` }]) {
           const { headers: answer } = await visit(front, chat(way, { model: 'emulator-fast', headers, from: CLIENT }));
@@ -217,6 +227,64 @@ for (const kind of KINDS) {
     });
   });
 }
+
+describe('while the model is silent for longer than the proxy bears', () => {
+  const [SILENCE, BORNE, HEARTBEAT] = ['4s', '1500ms', '300ms'];
+  let silent;
+  let without;
+  before(async () => {
+    const emulator = { frameDelay: SILENCE };
+    silent = await startStack({ gateway: { ...SETTINGS, GATEWAY_SERVER__HEARTBEAT: HEARTBEAT }, emulator });
+    without = await startGateway(silent.tap.origin, { ...SETTINGS, GATEWAY_SERVER__HEARTBEAT: '0s' });
+  });
+  after(async () => {
+    await without?.program.stop();
+    await silent?.stop();
+  });
+
+  /** The file with that time; Caddy's has none, since Caddy bears any silence unless it is told. */
+  const impatient = (text) => {
+    assert.ok(text.includes('610s'));
+    return text.replace('response_header_timeout 610s', `$& \n\t\t\tread_timeout ${BORNE} `).replaceAll('610s', BORNE);
+  };
+  const said = (seen) => seen.text.match(/^data:/gm)?.length ?? 0;
+
+  /** Streams from `gateway` through an impatient proxy over both protocols, until `judge` is done with each. */
+  async function listen(kind, gateway, judge) {
+    const front = await startFront(kind, { gateway, app: app.origin, edit: impatient });
+    try {
+      await Promise.all(
+        WAYS.filter(({ shape }) => shape === 'whole').map(async (way) => {
+          const seen = new Visit(front, chat(way, { model: 'gpt-4o-mini' }));
+          try {
+            await seen.head;
+            await judge(seen, way.protocol);
+          } finally {
+            seen.leave();
+          }
+        }),
+      );
+    } finally {
+      await front.stop();
+    }
+  }
+
+  for (const kind of KINDS) {
+    test(`${kind}: the gateway’s heartbeat keeps the stream`, () =>
+      listen(kind, silent.origin, async (seen) => {
+        await until('the model goes on', () => said(seen) >= 2 || seen.endedAt, 15_000);
+        assert.ok(said(seen) >= 2, `cut: ${seen.text}`);
+        assert.match(seen.text, /^:/m, 'there were comments meanwhile');
+      }));
+
+    test(`${kind}: without it, the stream is cut`, () =>
+      listen(kind, without.origin, async (seen, protocol) => {
+        await seen.end;
+        assert.equal(said(seen), 1, `it went on: ${seen.text}`);
+        if (!ENDS_WHOLE[kind].includes(protocol)) assert.equal(seen.whole, false);
+      }));
+  }
+});
 
 /**
  * Asserts that events that left at `sent` were not held on their way to `arrived`: as spread as they
