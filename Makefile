@@ -153,8 +153,9 @@ bench: ## Measure each step and the whole path
 
 ##### Installing
 
+# The tests start servers themselves: none is started by its installation (policy-rc.d), nor at boot.
 .PHONY: deps
-deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze
+deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze, the proxies of deploy/behind
 	@missing=(); \
 	[ -x "$(CHROMIUM)" ] || missing+=(chromium); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
@@ -163,6 +164,11 @@ deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-a
 	command -v npm >/dev/null || missing+=(npm); \
 	if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.version.slice(1)) < 20 ? 1 : 0)'; \
 	then echo "Node 20 or newer is needed; this one is $$(node --version)" >&2; exit 1; fi; \
+	command -v openssl >/dev/null || missing+=(openssl); \
+	servers=(); \
+	for server in nginx caddy haproxy; do \
+	PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$server" >/dev/null || servers+=("$$server"); done; \
+	missing+=("$${servers[@]}"); \
 	[ $${#missing[@]} -eq 0 ] && exit 0; \
 	echo "Installing from Debian: $${missing[*]}"; \
 	if [ "$$(id -u)" -eq 0 ]; then as_root=(env); \
@@ -170,7 +176,13 @@ deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-a
 	else echo "As root, please: apt-get install $${missing[*]}" >&2; exit 1; fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	"$${as_root[@]}" apt-get update -qq; \
-	"$${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+	policy=/usr/sbin/policy-rc.d; \
+	if [ $${#servers[@]} -gt 0 ] && [ ! -e "$$policy" ]; then \
+	trap '"$${as_root[@]}" rm -f "$$policy"' EXIT; \
+	printf '#!/bin/sh\nexit 101\n' | "$${as_root[@]}" sh -c "cat >$$policy && chmod 755 $$policy"; fi; \
+	"$${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	if [ $${#servers[@]} -gt 0 ] && command -v systemctl >/dev/null; \
+	then "$${as_root[@]}" systemctl --quiet disable "$${servers[@]}" || true; fi
 
 $(NODE_MODULES): tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc | deps
 	cd tests/e2e && $(NPM_CI)
