@@ -279,6 +279,10 @@ impl Gateway {
 }
 
 /// What a request is answered with.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is nearly every request, and is taken apart at once"
+)]
 pub enum Reply {
     /// An answer.
     Answer(Response<ObservedBody>),

@@ -11,11 +11,14 @@ CLAIMS = [
     ("config/*.toml", "tests/deploy/test_config.py"),
     ("deploy/*.md", "tests/deploy/test_documents.py"),
     ("deploy/kubernetes/*.yaml", "tests/deploy/test_kubernetes.py"),
+    ("deploy/kubernetes/*.env", "tests/deploy/test_started.py"),
     ("deploy/helm/*", "tests/deploy/test_helm.py"),
     ("deploy/Dockerfile*", "tests/deploy/test_dockerfile.py"),
+    ("deploy/build-static", "tests/deploy/test_image.py"),
     ("deploy/compose/*", "tests/deploy/test_compose.py"),
     ("deploy/systemd/*", "tests/deploy/test_systemd.py"),
     ("deploy/behind/*", "tests/e2e/node/behind.test.mjs"),
+    ("deploy/behind/traefik.yaml", "tests/deploy/test_traefik.py"),
     ("deploy/serverless/*", "tests/deploy/test_serverless.py"),
 ]
 FILES = shipped_files("deploy", "config")

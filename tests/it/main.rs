@@ -13,6 +13,7 @@
 
 mod admin;
 mod admission;
+mod app;
 mod broken_answers;
 mod broken_upstreams;
 mod client_address;
@@ -58,5 +59,6 @@ mod tls;
 mod tokens;
 mod upstream_connections;
 mod upstream_faults;
+mod websockets;
 mod wiped;
 mod withheld_errors;
