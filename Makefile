@@ -1,7 +1,7 @@
 # Everything that one does with this repository, by name. `make` alone lists it.
 #
 # Needs the Rust toolchain, Node 20 or newer with npm, and Python 3.11 or newer; what the tests need
-# besides (Chromium, Python's venv) is installed from Debian by `make deps`, which they call.
+# besides (Chromium, Python's venv, systemd-analyze) is installed from Debian by `make deps`, which they call.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -47,6 +47,14 @@ demo: $(DEMO_BUNDLE) ## Build and start the demo (emulator, gateway and a chat p
 	@command -v cargo >/dev/null || { echo 'Install the Rust toolchain first: https://rustup.rs' >&2; exit 1; }
 	cargo build --locked --features demo --bin behest-demo
 	"$(BIN_DIR)/behest-demo"
+
+.PHONY: static
+static: ## Build the static program that the image holds, into target/static
+	deploy/build-static gateway target/static
+
+# These tests build it too, by the Dockerfile's own commands, and sign users in with tests/e2e.
+test-deploy: BOUND = timeout --kill-after=10 3000
+test-deploy: $(NODE_MODULES)
 
 ##### Testing
 
@@ -145,15 +153,22 @@ bench: ## Measure each step and the whole path
 
 ##### Installing
 
+# The tests start servers themselves: none is started by its installation (policy-rc.d), nor at boot.
 .PHONY: deps
-deps: ## Install what is missing from Debian: Chromium, and Python's venv
+deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze, the proxies of deploy/behind
 	@missing=(); \
 	[ -x "$(CHROMIUM)" ] || missing+=(chromium); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v systemd-analyze >/dev/null || missing+=(systemd); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
 	if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.version.slice(1)) < 20 ? 1 : 0)'; \
 	then echo "Node 20 or newer is needed; this one is $$(node --version)" >&2; exit 1; fi; \
+	command -v openssl >/dev/null || missing+=(openssl); \
+	servers=(); \
+	for server in nginx caddy haproxy; do \
+	PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$server" >/dev/null || servers+=("$$server"); done; \
+	missing+=("$${servers[@]}"); \
 	[ $${#missing[@]} -eq 0 ] && exit 0; \
 	echo "Installing from Debian: $${missing[*]}"; \
 	if [ "$$(id -u)" -eq 0 ]; then as_root=(env); \
@@ -161,7 +176,13 @@ deps: ## Install what is missing from Debian: Chromium, and Python's venv
 	else echo "As root, please: apt-get install $${missing[*]}" >&2; exit 1; fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	"$${as_root[@]}" apt-get update -qq; \
-	"$${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null
+	policy=/usr/sbin/policy-rc.d; \
+	if [ $${#servers[@]} -gt 0 ] && [ ! -e "$$policy" ]; then \
+	trap '"$${as_root[@]}" rm -f "$$policy"' EXIT; \
+	printf '#!/bin/sh\nexit 101\n' | "$${as_root[@]}" sh -c "cat >$$policy && chmod 755 $$policy"; fi; \
+	"$${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	if [ $${#servers[@]} -gt 0 ] && command -v systemctl >/dev/null; \
+	then "$${as_root[@]}" systemctl --quiet disable "$${servers[@]}" || true; fi
 
 $(NODE_MODULES): tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/.npmrc | deps
 	cd tests/e2e && $(NPM_CI)

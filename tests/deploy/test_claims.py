@@ -18,6 +18,7 @@ CLAIMS = [
     ("deploy/compose/*", "tests/deploy/test_compose.py"),
     ("deploy/systemd/*", "tests/deploy/test_systemd.py"),
     ("deploy/behind/*", "tests/e2e/node/behind.test.mjs"),
+    ("deploy/behind/traefik.yaml", "tests/deploy/test_traefik.py"),
     ("deploy/serverless/*", "tests/deploy/test_serverless.py"),
 ]
 FILES = shipped_files("deploy", "config")

@@ -9,10 +9,13 @@ export class Emulator {
     Object.assign(this, { program, origin, directory, port: Number(new URL(origin).port) });
   }
 
-  /** `trust`: a public key (`kid`, `pem`) whose tokens it believes; `tiers`: limits by tier, such as `2rpm`. */
-  static async start({ key, trust, tiers = {}, tenant, project }) {
+  /**
+   * `trust`: a public key (`kid`, `pem`) whose tokens it believes; `tiers`: limits by tier, such as `2rpm`;
+   * `frameDelay`: the pause between two events of a stream.
+   */
+  static async start({ key, trust, tiers = {}, tenant, project, frameDelay = '10ms' }) {
     const directory = await mkdtemp(join(tmpdir(), 'behest-emulator-'));
-    const args = ['--key', key, '--frame-delay', '10ms'];
+    const args = ['--key', key, '--frame-delay', frameDelay];
     if (trust) {
       const file = join(directory, 'tenant.pem');
       await writeFile(file, trust.pem);
@@ -60,6 +63,11 @@ export class Emulator {
   /** How many callers left before their answer had ended. */
   async disconnects() {
     return (await this.#control('GET', 'stats')).disconnects;
+  }
+
+  /** How many answers it has not ended yet. */
+  async inFlight() {
+    return (await this.#control('GET', 'stats')).in_flight;
   }
 
   /** What reached it against the contract: cookies, identity headers, a session id not the token's. */

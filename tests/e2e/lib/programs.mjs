@@ -48,7 +48,7 @@ export async function until(what, question, limit = 5_000, every = 5) {
   }
 }
 
-/** A running program: its process id, its output so far, and how to end it. */
+/** A running program, one of ours or an absolute path: its process id, its output so far, and how to end it. */
 export class Program {
   #child;
   #exit;
@@ -56,7 +56,7 @@ export class Program {
 
   constructor(name, args, env) {
     this.name = name;
-    this.#child = spawn(join(BIN_DIR, name), args, {
+    this.#child = spawn(resolve(BIN_DIR, name), args, {
       env: { PATH: process.env.PATH, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

@@ -14,6 +14,12 @@ export class SeenRequest {
     });
     this.connection = connection;
     this.pieces = [];
+    this.before = connection.sent.length;
+  }
+
+  /** What came back since, as `[time, bytes]`; that of later requests on the connection too. */
+  get answered() {
+    return this.connection.sent.slice(this.before);
   }
 
   /** Its body so far, as text. */
@@ -110,7 +116,7 @@ export async function startTap(target) {
   const sockets = new Set();
   const server = createServer((near) => {
     const far = connect(target, '127.0.0.1');
-    const connection = { closedAt: undefined };
+    const connection = { closedAt: undefined, sent: [] };
     const reader = new MessageReader(connection, (request) => seen.push(request));
     for (const socket of [near, far]) {
       sockets.add(socket.setNoDelay(true));
@@ -118,7 +124,7 @@ export async function startTap(target) {
       socket.on('close', () => sockets.delete(socket));
     }
     near.on('data', (bytes) => (reader.push(bytes), far.write(bytes)));
-    far.on('data', (bytes) => near.write(bytes));
+    far.on('data', (bytes) => (connection.sent.push([performance.now(), bytes]), near.write(bytes)));
     const gone = () => {
       connection.closedAt ??= performance.now();
       far.destroy();
