@@ -90,7 +90,7 @@ def test_every_subcommand_exists(name):
     assert set(named) <= gateway_names.subcommands(), named
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if Path(name).suffix in (".md", ".toml", ".yaml")])
+@pytest.mark.parametrize("name", [name for name in FILES if Path(name).suffix in (".md", ".yaml", ".env")])
 def test_every_key_that_is_quoted_exists(name):
     sections = {key.split(".")[0] for key in gateway_names.keys()}
     quoted = re.findall(r"`([a-z_]+)((?:\.[a-z_]+)+)(?: = [^`]*)?`", text_of(name))
