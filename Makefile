@@ -1,7 +1,7 @@
 # Everything that one does with this repository, by name. `make` alone lists it.
 #
 # Needs the Rust toolchain, Node 20 or newer with npm, and Python 3.11 or newer; what the tests need
-# besides (Chromium, Python's venv) is installed from Debian by `make deps`, which they call.
+# besides (Chromium, Python's venv, systemd-analyze) is installed from Debian by `make deps`, which they call.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -47,6 +47,14 @@ demo: $(DEMO_BUNDLE) ## Build and start the demo (emulator, gateway and a chat p
 	@command -v cargo >/dev/null || { echo 'Install the Rust toolchain first: https://rustup.rs' >&2; exit 1; }
 	cargo build --locked --features demo --bin behest-demo
 	"$(BIN_DIR)/behest-demo"
+
+.PHONY: static
+static: ## Build the static program that the image holds, into target/static
+	deploy/build-static gateway target/static
+
+# These tests build it too, by the Dockerfile's own commands, and sign users in with tests/e2e.
+test-deploy: BOUND = timeout --kill-after=10 3000
+test-deploy: $(NODE_MODULES)
 
 ##### Testing
 
@@ -147,10 +155,11 @@ bench: ## Measure each step and the whole path
 
 # The tests start servers themselves: none is started by its installation (policy-rc.d), nor at boot.
 .PHONY: deps
-deps: ## Install what is missing from Debian: Chromium, Python's venv, and the proxies of deploy/behind
+deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze, the proxies of deploy/behind
 	@missing=(); \
 	[ -x "$(CHROMIUM)" ] || missing+=(chromium); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	command -v systemd-analyze >/dev/null || missing+=(systemd); \
 	command -v node >/dev/null || missing+=(nodejs); \
 	command -v npm >/dev/null || missing+=(npm); \
 	if command -v node >/dev/null && ! node -e 'process.exit(parseInt(process.version.slice(1)) < 20 ? 1 : 0)'; \

@@ -22,7 +22,7 @@ use crate::app::App;
 use crate::client::ResponseBody;
 use crate::clock::{Clock, Now};
 use crate::error::{self, Code, GatewayError, Verdict};
-use crate::forward::body::{ObservedBody, Relay};
+use crate::forward::body::{ObservedBody, Relay, SilenceLimits};
 use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
@@ -57,8 +57,8 @@ pub struct Gateway {
     pub upstream: Upstream,
     /// Where everything outside `/v1` goes, if anywhere.
     pub app: Option<App>,
-    /// How long Behest may be silent within an answer.
-    pub idle_timeout: std::time::Duration,
+    /// How long Behest may be silent within an answer, and what the page hears meanwhile.
+    pub silence: SilenceLimits,
     /// What happened.
     pub access_log: Arc<AccessLog>,
     /// Sessions that an operator has ended; also says when live streams must end.
@@ -152,7 +152,7 @@ impl Gateway {
         let (mut response, bearers) = self.send(&mut outgoing, identity, token, record).await?;
         record.answered();
         if screen::is_error(response.status()) {
-            let (confidential, within) = (&self.confidential, self.idle_timeout);
+            let (confidential, within) = (&self.confidential, self.silence.idle_timeout);
             // In a box: few answers are errors, and every request's future would be larger.
             response =
                 Box::pin(screen::error_body(response, confidential, &bearers, within)).await?;
@@ -266,12 +266,16 @@ impl Gateway {
             .map(detached);
         head.extensions.clear();
         head.version = http::Version::HTTP_11;
-        let relay = Relay::new(body, is_event_stream, self.idle_timeout, watch, slot);
+        let relay = Relay::new(body, is_event_stream, self.silence, watch, slot);
         Response::from_parts(head, ObservedBody::upstream(relay, record))
     }
 }
 
 /// What a request is answered with.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is nearly every request, and is taken apart at once"
+)]
 pub enum Reply {
     /// An answer.
     Answer(Response<ObservedBody>),

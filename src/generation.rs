@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig, UpstreamConfig};
 use crate::error::{Code, Reason};
 use crate::forward::Rewrite;
+use crate::forward::body::SilenceLimits;
 use crate::forward::headers::HeaderPolicy;
 use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
@@ -186,22 +187,13 @@ impl Generation {
             sessions,
             tokens,
             confidential: Confidential::new(&config.mint),
-            rewrite: Rewrite {
-                policy: HeaderPolicy {
-                    request: config.routes.request_headers.clone(),
-                    response: config.routes.response_headers.clone(),
-                },
-                host: upstream.host().clone(),
-                hold: config.upstream.hold_body,
-                max_body: config.limits.max_body,
-                pace: Pace {
-                    rate: config.limits.min_body_rate,
-                    grace: config.limits.body_grace,
-                },
-            },
+            rewrite: rewrite(&config, &upstream),
             upstream,
             app: app(config.app.as_ref(), &outbound, process)?,
-            idle_timeout: config.upstream.idle_timeout,
+            silence: SilenceLimits {
+                idle_timeout: config.upstream.idle_timeout,
+                heartbeat: config.server.heartbeat,
+            },
             access_log: access_log(&config, process),
             revocations: Arc::clone(&process.revocations),
         };
@@ -289,6 +281,22 @@ fn app(
         config.idle_timeout,
         process.cut.clone(),
     )))
+}
+
+fn rewrite(config: &Config, upstream: &Upstream) -> Rewrite {
+    Rewrite {
+        policy: HeaderPolicy {
+            request: config.routes.request_headers.clone(),
+            response: config.routes.response_headers.clone(),
+        },
+        host: upstream.host().clone(),
+        hold: config.upstream.hold_body,
+        max_body: config.limits.max_body,
+        pace: Pace {
+            rate: config.limits.min_body_rate,
+            grace: config.limits.body_grace,
+        },
+    }
 }
 
 fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {

@@ -210,6 +210,8 @@ impl Settings {
 }
 
 fn serve(settings: &Settings, dumps: std::io::Result<()>) -> Result<ExitCode, Failure> {
+    // Beside the rest of the start.
+    secret::gather_entropy();
     let sources = settings.sources()?;
     let loaded = Config::load(sources.clone())?;
     let json = loaded.config.telemetry.log_format == LogFormat::Json;

@@ -56,6 +56,15 @@ pub fn forbid_dumps() -> io::Result<()> {
     Ok(())
 }
 
+/// Has the random generator gather its entropy, on a thread of its own: its first use in a process takes
+/// some 40 ms (aws-lc 1.19 seeds itself from the CPU's jitter), for which the first request would wait.
+pub fn gather_entropy() {
+    // Without a thread, or without randomness, the first use finds out for itself.
+    let _ = std::thread::Builder::new()
+        .name("entropy".to_owned())
+        .spawn(|| aws_lc_rs::rand::fill(&mut [0]));
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(…)")

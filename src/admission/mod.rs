@@ -66,10 +66,6 @@ pub struct Admitted {
 }
 
 /// What an admitted request is.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is nearly every request, and lives no longer than its arm"
-)]
 pub enum Entry {
     /// One for Behest.
     Request(Admitted),

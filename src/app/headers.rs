@@ -281,8 +281,8 @@ mod tests {
         let port = |host: &str, is_https| {
             let host = host.to_owned();
             let told = Forwarding {
-                host,
                 is_https,
+                host,
                 ..forwarding()
             };
             told.port().to_owned()

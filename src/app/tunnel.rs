@@ -29,6 +29,9 @@ impl Tunnel {
     /// Passes bytes between `page` and the app until both have ended, or one has and the other does not
     /// within 5 s, or either breaks, or the gateway ends. `ahead` is what the page sent together with its
     /// request; `passed` is told of every piece that went to the page.
+    ///
+    /// # Errors
+    /// What broke a connection.
     pub async fn run(
         self,
         page: impl AsyncRead + AsyncWrite + Unpin,

@@ -11,12 +11,14 @@ use crate::app::AppConfig;
 /// `[app]`, for a gateway that listens on `listen`; `None` where there is no app.
 pub(super) fn app(fields: &mut Fields, listen: SocketAddr) -> Option<AppConfig> {
     let seconds = Duration::from_secs;
-    let url: Option<UpstreamUrl> = fields.optional(&URL, |url| is_another(url, listen));
+    let text: Option<String> =
+        fields.optional(&URL, |text: &String| origin(text, listen).map(drop));
+    let origin = text.and_then(|text| origin(&text, listen).ok());
     let connect_timeout = fields.read(&CONNECT_TIMEOUT, seconds(5), timeout);
     let first_byte_timeout = fields.read(&FIRST_BYTE_TIMEOUT, seconds(600), timeout);
     let idle_timeout = fields.read(&IDLE_TIMEOUT, seconds(300), timeout);
     Some(AppConfig {
-        origin: url?.uri().clone(),
+        origin: origin?.uri().clone(),
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
@@ -42,12 +44,14 @@ const IDLE_TIMEOUT: Key = key(
     "Between two bytes of an answer of the app's; not for WebSockets.",
 );
 
-/// Everything that is asked of a gateway in front of itself comes back to it, until it can no more.
-fn is_another(url: &UpstreamUrl, listen: SocketAddr) -> Result<(), String> {
+/// The app's origin, for a gateway that listens on `listen`.
+fn origin(text: &str, listen: SocketAddr) -> Result<UpstreamUrl, String> {
+    let url = UpstreamUrl::parse_like(text, "http://127.0.0.1:3000")?;
+    // Everything that is asked would come back, until the gateway can no more.
     if url.is_loopback() && url.port() == listen.port() {
         return Err(format!(
             "is the gateway's own address (server.listen is {listen}): it must be the app's"
         ));
     }
-    Ok(())
+    Ok(url)
 }

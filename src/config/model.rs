@@ -63,6 +63,8 @@ pub struct ServerConfig {
     pub write_stall_timeout: Duration,
     /// Certificate and key; `None` serves plaintext.
     pub tls: Option<TlsFiles>,
+    /// Between two comments in an event stream while Behest is silent; default 15 s; `None`: none.
+    pub heartbeat: Option<Duration>,
     /// From SIGTERM until no more connections are accepted; default 0 s.
     pub drain_delay: Duration,
     /// For the streams that are live then; default 30 s.

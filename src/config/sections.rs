@@ -21,7 +21,7 @@ const GIB: usize = 1 << 30;
 /// `[server]`
 pub(super) fn server(fields: &mut Fields) -> ServerConfig {
     let seconds = Duration::from_secs;
-    let drain = || lasting(Duration::ZERO..=Duration::from_hours(24));
+    let or_none = || lasting(Duration::ZERO..=Duration::from_hours(24));
     ServerConfig {
         listen: fields.read(
             &LISTEN,
@@ -33,8 +33,10 @@ pub(super) fn server(fields: &mut Fields) -> ServerConfig {
         head_timeout: fields.read(&HEAD_TIMEOUT, seconds(10), timeout),
         idle_timeout: fields.read(&SERVER_IDLE_TIMEOUT, seconds(60), timeout),
         write_stall_timeout: fields.read(&WRITE_STALL_TIMEOUT, seconds(30), timeout),
-        drain_delay: fields.read(&DRAIN_DELAY, Duration::ZERO, drain()),
-        drain_limit: fields.read(&DRAIN_LIMIT, seconds(30), drain()),
+        heartbeat: Some(fields.read(&HEARTBEAT, seconds(15), or_none()))
+            .filter(|interval| !interval.is_zero()),
+        drain_delay: fields.read(&DRAIN_DELAY, Duration::ZERO, or_none()),
+        drain_limit: fields.read(&DRAIN_LIMIT, seconds(30), or_none()),
         h2_max_streams: h2_max_streams(fields),
         trusted_proxies: trusted_proxies(fields),
         tls: tls(fields),
@@ -88,6 +90,10 @@ const SERVER_IDLE_TIMEOUT: Key = key(
 const WRITE_STALL_TIMEOUT: Key = key(
     "server.write_stall_timeout",
     "A client that stops reading while data waits for it.",
+);
+const HEARTBEAT: Key = key(
+    "server.heartbeat",
+    "Between two comments in an event stream that is silent, for what stands in front; 0s sends none.",
 );
 const DRAIN_DELAY: Key = key(
     "server.drain_delay",

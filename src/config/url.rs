@@ -24,9 +24,13 @@ impl UpstreamUrl {
     /// # Errors
     /// A sentence that says what to write instead.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let (tls, rest) = split_scheme(text).ok_or(
-            "must begin with https:// (or http:// for a loopback host): https://<slug>.behest.app",
-        )?;
+        Self::parse_like(text, "https://<slug>.behest.app")
+    }
+
+    /// The same for another server than Behest; an error says `example`.
+    pub(super) fn parse_like(text: &str, example: &str) -> Result<Self, String> {
+        let (tls, rest) = split_scheme(text)
+            .ok_or_else(|| format!("must begin with https:// or http://: {example}"))?;
         if rest.contains(['?', '#']) {
             return Err("must not hold a query or a fragment".to_owned());
         }
@@ -43,8 +47,8 @@ impl UpstreamUrl {
             }
             _ => return Err("must not hold a path: only scheme, host and port".to_owned()),
         }
-        let invalid = "holds no valid host and port: write https://<slug>.behest.app";
-        let (host, port) = split_host(authority).ok_or(invalid)?;
+        let invalid = || format!("holds no valid host and port: write {example}");
+        let (host, port) = split_host(authority).ok_or_else(invalid)?;
         let own_port = if tls { 443 } else { 80 };
         let port = port.unwrap_or(own_port);
         let authority = if port == own_port {
@@ -55,7 +59,7 @@ impl UpstreamUrl {
         let scheme = if tls { "https" } else { "http" };
         let uri = format!("{scheme}://{authority}/")
             .parse()
-            .map_err(|_| invalid)?;
+            .map_err(|_| invalid())?;
         Ok(Self {
             tls,
             host,

@@ -248,32 +248,28 @@ async fn converse_http1(
     let service = service_fn(|request| answering.answer(request, None));
     let mut connection = h1_builder(config).serve_connection(socket, service);
     // What has come is read before the connection is taken for idle.
-    let end = tokio::select! {
+    let told = tokio::select! {
         biased;
-        ended = &mut connection => Err(ended?),
-        end = closing.told() => Ok(end),
+        ended = &mut connection => { ended?; None }
+        end = closing.told() => Some(end),
     };
-    if let Ok(end) = end {
+    if let Some(end) = told {
         if end == End::Shed && requests.is_idle() {
             return Ok(());
         }
         // Whoever was not told with an answer's head may ask once more, and is told then.
         requests.close();
-        let is_over = tokio::select! {
+        tokio::select! {
             biased;
-            ended = &mut connection => { ended?; false }
-            () = requests.are_over(LAST_LOOK) => true,
-        };
-        if is_over {
-            Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await?;
+            ended = &mut connection => ended?,
+            () = requests.are_over(LAST_LOOK) => {
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await?;
+            }
         }
     }
-    let tunnel = answering
-        .tunnel
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let place = &answering.tunnel;
+    let tunnel = place.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(tunnel) = tunnel {
         // A request is under way as long as the WebSocket is open.
         let _guard = requests.begin();

@@ -201,7 +201,7 @@ impl Record {
         self.log.metrics.first_byte(self.route, after);
     }
 
-    /// Bytes of the body went to the caller.
+    /// Bytes of the body went to the caller: those of the answer, not of what fills its silence.
     pub fn passed(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
     }

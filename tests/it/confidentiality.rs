@@ -4,6 +4,7 @@
 //! The real program runs with `RUST_LOG=trace`: what a library would tell of a request is searched
 //! as well. Each code word of [`Code`] must have been provoked, so a new one needs a case here.
 
+mod behind;
 mod drive;
 mod failures;
 

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 /// carries a code word, and code words are labels.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("admission", &["identity"]),
+    // Neither tokens nor sessions: nothing of Behest's can go to the app.
+    ("app", &["admission", "client"]),
     ("client", &["clock"]),
     ("clock", &[]),
     (
         "config",
-        &["admission", "identity", "secret", "session", "token"],
+        &["admission", "app", "identity", "secret", "session", "token"],
     ),
     (
         "doctor",
@@ -34,6 +36,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "error",
         &[
             "admission",
+            "app",
             "client",
             "forward",
             "revocation",
@@ -57,6 +60,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "gateway",
         &[
             "admission",
+            "app",
             "client",
             "clock",
             "error",
@@ -72,6 +76,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         "generation",
         &[
             "admission",
+            "app",
             "client",
             "clock",
             "config",

@@ -13,6 +13,7 @@
 
 mod admin;
 mod admission;
+mod app;
 mod broken_answers;
 mod broken_upstreams;
 mod client_address;
@@ -28,6 +29,7 @@ mod floods_http1;
 mod floods_http2;
 mod floors;
 mod headers;
+mod heartbeats;
 mod isolation;
 mod layers;
 mod lookup;
@@ -56,5 +58,6 @@ mod tls;
 mod tokens;
 mod upstream_connections;
 mod upstream_faults;
+mod websockets;
 mod wiped;
 mod withheld_errors;

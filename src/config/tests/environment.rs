@@ -183,7 +183,7 @@ fn unknown_gateway_variables_only_warn() {
     let loaded = load(&[
         ("GATEWAY_SERVICE_HOST", "10.0.0.1"),
         ("GATEWAY_LISTN", "0.0.0.0:1"),
-        ("GATEWAY_APP_URL", "http://app:3000"),
+        ("GATEWAY_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
     ]);
     let warnings = loaded.unwrap().warnings.join("\n");
     assert!(
@@ -201,7 +201,7 @@ fn unknown_gateway_variables_only_warn() {
         "{problems}"
     );
     assert!(
-        warnings.contains("GATEWAY_APP_URL is no setting"),
+        warnings.contains("GATEWAY_PORT_8080_TCP is no setting"),
         "{warnings}"
     );
 }

@@ -344,3 +344,38 @@ fn an_origin_that_no_browser_sends_is_named_with_its_fix() {
         }
     }
 }
+
+#[test]
+fn an_app_is_another_origin_and_nothing_more() {
+    for (url, text) in [
+        ("app:3000", "must begin with"),
+        ("http://app:3000/base", "must not hold a path"),
+        ("http://127.0.0.1:8080", "is the gateway's own address"),
+        ("http://localhost:8080", "is the gateway's own address"),
+        (
+            "http://user:pw@app:3000",
+            "must not hold a user or a password",
+        ),
+    ] {
+        let problems = load(&[("GATEWAY_APP_URL", url)]).map(|_| ()).unwrap_err();
+        let problems = problems.to_string();
+        assert!(
+            problems.contains("app.url") && problems.contains(text),
+            "{url}: {problems}"
+        );
+        assert!(!problems.contains("pw"), "{problems}");
+    }
+    for url in [
+        "http://app:3000",
+        "https://app.internal",
+        "http://127.0.0.1:3000/",
+    ] {
+        assert!(
+            load(&[("GATEWAY_APP_URL", url)])
+                .unwrap()
+                .config
+                .app
+                .is_some()
+        );
+    }
+}

@@ -251,3 +251,22 @@ fn a_cookie_that_two_providers_look_for_is_warned_of() {
         "{warnings:?}"
     );
 }
+
+#[test]
+fn an_app_without_a_public_origin_is_warned_of() {
+    let app = ("GATEWAY_APP_URL", "http://app:3000");
+    assert_eq!(warnings("", &[app]), [""; 0]);
+    let nameless = [app, ("GATEWAY_PUBLIC_ORIGIN", "")];
+    let all = warnings("", &nameless).join("\n");
+    assert!(
+        all.contains("app.url is set, but not how browsers reach it"),
+        "{all}"
+    );
+    let behind = [
+        nameless[0],
+        nameless[1],
+        ("GATEWAY_SERVER__TRUSTED_PROXIES", "10.0.0.0/8"),
+    ];
+    let all = warnings("", &behind).join("\n");
+    assert!(!all.contains("app.url"), "{all}");
+}

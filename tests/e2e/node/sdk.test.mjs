@@ -189,6 +189,34 @@ describe('the tier', () => {
   });
 });
 
+describe('heartbeats', () => {
+  test('a stream full of comments reads as one without', async () => {
+    const slow = await startStack({ gateway: { GATEWAY_SERVER__HEARTBEAT: '5ms' } });
+    try {
+      const request = { ...HELLO, model: 'emulator-slow', max_tokens: 8, stream: true };
+      const read = async (sdk) => {
+        let text = '';
+        let reason;
+        for await (const { choices: [choice] } of await sdk.chat.completions.create(request)) {
+          text += choice?.delta?.content ?? '';
+          reason = choice?.finish_reason ?? reason;
+        }
+        return { text, reason };
+      };
+      const expected = await read(stack.sdk(ada));
+      assert.ok(expected.text.length > 0);
+      assert.deepEqual(await read(slow.sdk(ada)), expected);
+      const runner = slow.sdk(ada).chat.completions.stream(request);
+      assert.equal(await runner.finalContent(), expected.text);
+      const raw = await slow.sdk(ada).chat.completions.create(request).asResponse();
+      const wire = await raw.text();
+      assert.ok(wire.split(': heartbeat\n\n').length > 8, 'the stream that was read had no heartbeats');
+    } finally {
+      await slow.stop();
+    }
+  });
+});
+
 describe('leaving', () => {
   /**
    * Aborts a stream after its third chunk; milliseconds until the gateway closed its side upstream.

@@ -1,6 +1,6 @@
 //! Behest's answer on its way through the relay: however it is cut into pieces and wherever it
 //! breaks, every byte that came passes, a broken answer never ends as if it were whole, and the last
-//! event that says why stands only between two others.
+//! event that says why stands only between two others, as heartbeats do while Behest is silent.
 //!
 //! Input: a byte that chooses the framing and the end, a byte with the size of the pieces on the wire,
 //! and the body, cut into pieces of its own at `|`.
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::gateway::admission::limits::{InFlight, Limits, LimitsConfig};
 use super::gateway::client::{ResponseBody, SendBody};
 use super::gateway::clock::Clock;
-use super::gateway::forward::body::{Broken, ObservedBody, Relay};
+use super::gateway::forward::body::{Broken, ObservedBody, Relay, SilenceLimits};
 use super::gateway::generation::Process;
 use super::gateway::identity::UserId;
 use super::gateway::revocation::{Holder, Revocations};
@@ -28,6 +28,9 @@ use super::scripted::{End, Scripted};
 
 /// Where the requests come from.
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// How long a drain waits for a silent upstream: two heartbeats.
+const DRAINED_AFTER: Duration = Duration::from_secs(150);
 
 /// What a relay needs of the gateway around it.
 struct Around {
@@ -144,7 +147,10 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
         let relay = Relay::new(
             ResponseBody::of(incoming, sender, driver),
             answer.is_event_stream,
-            Duration::from_mins(5),
+            SilenceLimits {
+                idle_timeout: Duration::from_mins(5),
+                heartbeat: Some(Duration::from_mins(1)),
+            },
             revocations.watch(holder(), clock.now()).unwrap(),
             AROUND.limits.enter(&AROUND.user).unwrap(),
         );
@@ -164,7 +170,7 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
     // Time passes only when nothing else happens any more.
     let drain = async {
         if answer.is_drained {
-            tokio::time::sleep(Duration::from_secs(10)).await;
+            tokio::time::sleep(DRAINED_AFTER).await;
             cut.cancel();
         }
         std::future::pending::<Infallible>().await
@@ -227,6 +233,10 @@ impl Answer<'_> {
             assert!(words.is_empty(), "{words:?} was added");
             return;
         };
+        let words = match self.end {
+            End::Silent => without_heartbeats(words, if self.is_drained { 2 } else { 4 }),
+            End::Closed | End::Reset => words,
+        };
         if words.is_empty() {
             // Silence is always right; it is demanded only of streams that could be misread.
             let ends = |end: &[u8]| body.is_empty() || body.ends_with(end);
@@ -239,6 +249,18 @@ impl Answer<'_> {
         let error: serde_json::Value = serde_json::from_slice(json).unwrap();
         assert_eq!(error["error"]["message"], broken.to_string());
     }
+}
+
+/// What follows so many heartbeats; nothing where there is nothing at all.
+fn without_heartbeats(words: &[u8], count: usize) -> &[u8] {
+    if words.is_empty() {
+        return words;
+    }
+    let beats = b": heartbeat\n\n".repeat(count);
+    let Some(rest) = words.strip_prefix(&beats[..]) else {
+        panic!("{words:?} does not begin with {count} heartbeats");
+    };
+    rest
 }
 
 /// Whether the last line of a stream is empty, and was ended (WHATWG HTML, section 9.2.6): there an

@@ -1,5 +1,5 @@
 //! Requests as bytes, through hyper and the whole of admission: whatever is admitted can be read in
-//! one way only, is offered, and is no other site's.
+//! one way only, is offered, and is no other site's; and what goes to the app is nothing of the API's.
 //!
 //! Input: a byte with the size of the pieces on the wire, and the bytes of a connection.
 
@@ -38,6 +38,7 @@ static ADMISSION: LazyLock<Admission> = LazyLock::new(|| {
         Cors::new(&[], &[]),
         Limits::new(*LIMITS, InFlight::default().into()),
     )
+    .with_app(true)
 });
 
 /// Checks one connection's requests.
@@ -81,6 +82,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, In
             reader.permit(answer.headers_mut());
             check_preflight(&headers, answer.headers());
         }
+        Ok(Entry::App(passed)) => {
+            assert_eq!(*passed.headers(), headers);
+            assert_eq!(label, "app");
+            check_for_app(&method, &uri, &headers);
+        }
         Err(_) => *response.status_mut() = StatusCode::FORBIDDEN,
     }
     reader.permit(response.headers_mut());
@@ -106,11 +112,74 @@ fn check_preflight(asked: &HeaderMap, granted: &HeaderMap) {
 }
 
 fn check_admitted(method: &Method, uri: &Uri, headers: &HeaderMap, label: &str) {
+    assert!(uri.path().starts_with("/v1/"));
+    assert!(RouteTable::labels().any(|known| known == label));
+    let host = check_head(uri, headers);
+    if let Some(length) = headers.get(CONTENT_LENGTH) {
+        assert!(length.to_str().unwrap().parse::<u64>().unwrap() <= LIMITS.max_body);
+    }
+    assert!(cross_origin::passes(true, false, method, headers, host));
+}
+
+/// The app gets no path that anybody could take for one of the API's, and no page of another site
+/// opens a WebSocket.
+fn check_for_app(method: &Method, uri: &Uri, headers: &HeaderMap) {
+    let host = check_head(uri, headers);
+    let mut path = uri.path().as_bytes().to_vec();
+    for _ in 0..3 {
+        let text = String::from_utf8_lossy(&path)
+            .to_ascii_lowercase()
+            .replace('\\', "/");
+        let mut folded: Vec<&str> = Vec::new();
+        for segment in text.split('/') {
+            match segment.split([';', '?', '#']).next().unwrap() {
+                ".." => drop(folded.pop()),
+                "" | "." => {}
+                name => folded.push(name),
+            }
+        }
+        assert_ne!(folded.first(), Some(&"v1"), "{uri}");
+        path = decoded(&path);
+    }
+    let says = |name: &str, word: &str| {
+        let lines = headers.get_all(name).iter();
+        lines.filter_map(|line| line.to_str().ok()).any(|line| {
+            line.split(',')
+                .any(|each| each.trim().eq_ignore_ascii_case(word))
+        })
+    };
+    let has_body = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    if method == Method::GET
+        && says("upgrade", "websocket")
+        && says("connection", "upgrade")
+        && !has_body
+    {
+        // Before HTTP/1.1 there is none, which is stricter.
+        assert!(cross_origin::passes(true, false, method, headers, host));
+    }
+}
+
+fn decoded(path: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < path.len() {
+        let pair = path
+            .get(at + 1..at + 3)
+            .and_then(|pair| std::str::from_utf8(pair).ok());
+        let byte = pair
+            .filter(|pair| path[at] == b'%' && !pair.contains('+'))
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        decoded.push(byte.unwrap_or(path[at]));
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    decoded
+}
+
+/// What holds of every request that goes on; its host.
+fn check_head<'h>(uri: &Uri, headers: &'h HeaderMap) -> &'h [u8] {
     assert!(uri.scheme().is_none() && uri.authority().is_none());
     let target = uri.path_and_query().unwrap().as_str();
     assert!(target.len() <= LIMITS.max_uri);
-    assert!(uri.path().starts_with("/v1/"));
-    assert!(RouteTable::labels().any(|known| known == label));
     assert!(headers.len() <= LIMITS.max_headers);
     let size: usize = headers
         .iter()
@@ -131,10 +200,9 @@ fn check_admitted(method: &Method, uri: &Uri, headers: &HeaderMap, label: &str) 
     for length in lengths {
         let length = length.to_str().unwrap();
         assert!(length.bytes().all(|byte| byte.is_ascii_digit()));
-        assert!(length.parse::<u64>().unwrap() <= LIMITS.max_body);
     }
     for coding in codings {
         assert!(coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     }
-    assert!(cross_origin::passes(true, false, method, headers, host));
+    host
 }

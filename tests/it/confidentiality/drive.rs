@@ -16,6 +16,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
 
+use super::behind;
+use crate::support::app::App;
 use crate::support::caller::{Caller, Protocol, ask, chat_of, get};
 use crate::support::cookie_with;
 use crate::support::marks::Marks;
@@ -97,6 +99,7 @@ pub struct Drive {
     pub secrets: Secrets,
     pub kind: KeyKind,
     pub emulator: Emulator,
+    pub app: App,
     pub program: Program,
     pub protocol: Protocol,
     /// Every byte that a caller received, and the pages of the admin listener.
@@ -116,7 +119,9 @@ pub const PAGE: &str = "https://page.example";
 const OPERATOR: &str = "mark-operator-5c81f0d2a96be374c0d8";
 
 /// Small limits and short times: each is reached by some case.
-const LIMITS: [(&str, &str); 11] = [
+const LIMITS: [(&str, &str); 13] = [
+    ("GATEWAY_APP__FIRST_BYTE_TIMEOUT", "1s"),
+    ("GATEWAY_APP__IDLE_TIMEOUT", "500ms"),
     ("GATEWAY_ADMIN_TOKEN", OPERATOR),
     ("GATEWAY_ALLOWED_ORIGINS", PAGE),
     ("GATEWAY_UPSTREAM__HOLD_BODY", "1 KiB"),
@@ -137,7 +142,8 @@ impl Drive {
             api_keys: vec![secrets.key.clone()],
             ..EmulatorConfig::default()
         });
-        let emulator = emulator.await.unwrap();
+        let (emulator, app) = (emulator.await.unwrap(), behind::start().await);
+        let app_url = format!("http://{}", app.address);
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("gateway.toml");
         let write = |name: &str, text: &str| {
@@ -157,6 +163,7 @@ impl Drive {
             ("BEHEST_PROJECT_ID", FIXTURE_PROJECT),
             ("AUTH_SECRET_FILE", &auth_file),
             ("GATEWAY_CONFIG", config.to_str().unwrap()),
+            ("GATEWAY_APP_URL", &app_url),
             ("RUST_LOG", "trace"),
         ] {
             env.insert(name.to_owned(), value.to_owned());
@@ -167,6 +174,7 @@ impl Drive {
             secrets,
             kind,
             emulator,
+            app,
             program,
             protocol: Protocol::Http1,
             received: String::new(),
@@ -335,6 +343,7 @@ impl Drive {
         }
         assert!(self.received.len() > 10_000, "{}", self.received);
         marks.assert_absent("an answer", &self.received);
+        marks.assert_absent("a request to the app", behind::seen(self));
         marks.add("a user's id", &self.secrets.user);
         marks.add("the operators' token", OPERATOR);
         marks.add("a prompt", &self.secrets.prompt);

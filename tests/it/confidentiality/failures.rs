@@ -6,6 +6,7 @@ use behest_gateway::emulator::{Action, On};
 use http::{HeaderValue, Method};
 use tokio::task::JoinSet;
 
+use super::behind;
 use super::drive::{ASKED_COOKIE, Drive, KeyKind, PAGE, STAFF_COOKIE};
 use crate::support::COOKIE;
 use crate::support::caller::{Caller, Protocol, get};
@@ -26,6 +27,7 @@ pub async fn all(drive: &mut Drive) {
     streams(drive).await;
     busy(drive).await;
     revoked(drive).await;
+    behind::all(drive).await;
     drive.admin_pages().await;
 }
 

@@ -1,4 +1,5 @@
-//! The app that is asked about its sessions: it records what came, and answers as a test says.
+//! The app behind a gateway, or the one that is asked about its sessions: it records what came, and
+//! answers as a test says.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,8 @@ pub enum Reply {
     Gated(String),
     /// Nothing, for ever.
     Hang,
+    /// Closes the connection.
+    Close,
 }
 
 type Answer = Box<dyn Fn(&str) -> Reply + Send + Sync>;
@@ -125,6 +128,7 @@ async fn converse(mut socket: TcpStream, shared: Arc<Shared>) {
                 text
             }
             Reply::Hang => return std::future::pending().await,
+            Reply::Close => return,
         };
         if socket.write_all(text.as_bytes()).await.is_err() {
             return;
