@@ -16,8 +16,7 @@ import { freePort, Program, until } from './programs.mjs';
 
 const run = promisify(execFile);
 
-/** Where the files are. */
-export const BEHIND = fileURLToPath(new URL('../../../deploy/behind/', import.meta.url));
+const BEHIND = fileURLToPath(new URL('../../../deploy/behind/', import.meta.url));
 
 /** The names in the files: one site with the gateway in front of all, one with /v1/ alone. */
 export const SITES = { whole: 'app.example', split: 'split.example' };
@@ -53,6 +52,9 @@ const REPLACED = {
 const FILES = { nginx: 'nginx.conf', caddy: 'Caddyfile', haproxy: 'haproxy.cfg' };
 
 export const KINDS = Object.keys(FILES);
+
+/** The committed file. */
+export const fileOf = (kind) => join(BEHIND, FILES[kind]);
 
 /** Debian's nginx.conf around the file, in a folder of its own, and with gzip for everything. */
 const nginxMain = (directory) => `
@@ -109,7 +111,7 @@ async function makeCertificate(directory) {
 
 /** The committed file with this machine's addresses, and `edit` applied; written into `directory`. */
 async function arrange(kind, directory, addresses, edit) {
-  let text = await readFile(join(BEHIND, FILES[kind]), 'utf8');
+  let text = await readFile(fileOf(kind), 'utf8');
   for (const [from, to] of REPLACED[kind](addresses)) {
     assert.ok(text.includes(from), `${FILES[kind]} no longer has ${JSON.stringify(from)}`);
     text = text.replaceAll(from, to);

@@ -1,10 +1,11 @@
 // The gateway behind the real nginx, Caddy and HAProxy with the files of deploy/behind, in both shapes,
 // over HTTP/1.1 and HTTP/2: frames arrive one by one, Stop reaches Behest, and the client stays known.
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { header, v5 } from '../lib/cookies.mjs';
 import { openSocket, startEchoApp } from '../lib/echo-app.mjs';
-import { checkFront, KINDS, SITES, startFront } from '../lib/fronts.mjs';
+import { checkFront, fileOf, KINDS, SITES, startFront } from '../lib/fronts.mjs';
 import { until } from '../lib/programs.mjs';
 import { startGateway, startStack } from '../lib/stack.mjs';
 import { eventTimes, Visit, visit } from '../lib/visit.mjs';
@@ -52,7 +53,7 @@ const chat = (way, { model = 'emulator-slow', stream = true, headers = {}, conte
   ...more,
 });
 
-/** The gateway's log line of the last request with this path. */
+/** The gateway’s log line of the request with this id. */
 async function logLine(gateway, id) {
   const line = () => gateway.output.split('\n').find((text) => text.includes(id) && text.includes('"client"'));
   return JSON.parse(await until(`the log line of ${id}`, line));
@@ -227,6 +228,21 @@ for (const kind of KINDS) {
     });
   });
 }
+
+test('each file leaves the gateway its own times', async () => {
+  const defaults = await readFile(new URL('../../../config/reference.toml', import.meta.url), 'utf8');
+  const [idle] = /^idle_timeout = "1m"/m.exec(defaults) ?? []; // of [server], the first of that name
+  const [firstByte] = /^first_byte_timeout = "10m"/m.exec(defaults) ?? [];
+  assert.ok(idle && firstByte, 'the defaults that the files were written for');
+  const kept = { nginx: /\bkeepalive_timeout (\d+)s;/, caddy: /\bkeepalive (\d+)s\b/ };
+  const waited = { nginx: /\bproxy_read_timeout (\d+)s;/g, caddy: /\bresponse_header_timeout (\d+)s\b/g, haproxy: /\btimeout server (\d+)s\b/g };
+  for (const kind of KINDS) {
+    const text = await readFile(fileOf(kind), 'utf8');
+    if (kept[kind]) assert.ok(Number(kept[kind].exec(text)[1]) < 60, `${kind}: idle connections`);
+    const times = [...text.matchAll(waited[kind])].map(([, seconds]) => Number(seconds));
+    assert.ok(times.length > 0 && times.every((seconds) => seconds > 600), `${kind}: the first byte`);
+  }
+});
 
 describe('while the model is silent for longer than the proxy bears', () => {
   const [SILENCE, BORNE, HEARTBEAT] = ['4s', '1500ms', '300ms'];
