@@ -18,6 +18,7 @@ mod broken_answers;
 mod broken_upstreams;
 mod client_address;
 mod command_line;
+mod compat;
 mod confidentiality;
 mod cors;
 mod cross_origin;
