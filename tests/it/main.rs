@@ -14,6 +14,7 @@
 mod admin;
 mod admission;
 mod app;
+mod appz;
 mod broken_answers;
 mod broken_upstreams;
 mod client_address;
