@@ -15,11 +15,14 @@
 
 mod body;
 mod headers;
+mod probe;
 mod tunnel;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, request};
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -28,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::body::{AppBody, AppBodyError};
 pub use self::headers::Forwarding;
+pub use self::probe::Probed;
+use self::probe::Prober;
 pub use self::tunnel::Tunnel;
 use crate::admission::ForApp;
 use crate::client::{
@@ -45,6 +50,8 @@ pub struct AppConfig {
     pub first_byte_timeout: Duration,
     /// Between two bytes of an answer; default 300 s. Not for WebSockets.
     pub idle_timeout: Duration,
+    /// What it is asked when somebody wants to know whether it answers; default `/`.
+    pub health_path: PathAndQuery,
 }
 
 /// The app behind the gateway.
@@ -52,6 +59,7 @@ pub struct App {
     client: Client,
     idle_timeout: Duration,
     cut: CancellationToken,
+    prober: Prober,
 }
 
 /// What the app answers.
@@ -90,14 +98,25 @@ impl From<ClientError> for AppError {
 
 impl App {
     /// The app behind `client`. An answer that is silent for `idle_timeout` is cut, and so is all that
-    /// lasts once `cut` is cancelled.
+    /// lasts once `cut` is cancelled; `health_path` is what [`probe`](Self::probe) asks for.
     #[must_use]
-    pub fn new(client: Client, idle_timeout: Duration, cut: CancellationToken) -> Self {
+    pub fn new(
+        client: Client,
+        idle_timeout: Duration,
+        cut: CancellationToken,
+        health_path: PathAndQuery,
+    ) -> Self {
         Self {
+            prober: Prober::new(&client, health_path),
             client,
             idle_timeout,
             cut,
         }
+    }
+
+    /// Whether it answers: asked now, or less than a second ago.
+    pub async fn probe(&self) -> Arc<Probed> {
+        self.prober.probe().await
     }
 
     /// Closes pooled connections that can no longer be used ([`Client::sweep`]).

@@ -282,6 +282,7 @@ fn app(
         client,
         config.idle_timeout,
         process.cut.clone(),
+        config.health_path.clone(),
     )))
 }
 

@@ -2,18 +2,19 @@
 //! know with nothing in it.
 
 use behest_gateway::clock::{Clock, unix_time};
-use behest_gateway::emulator::Seen;
 use behest_gateway::server::Server;
 use bytes::Bytes;
 use http::{HeaderName, Method, Request};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
+use crate::admission::nothing_went_up;
 use crate::cors::{ALLOWED, PUBLIC, cors, readable_by, readable_by_nobody};
 use crate::support::app::{self, App};
 use crate::support::caller::{Answer, Protocol, ask, get};
+use crate::support::cookies::header;
 use crate::support::wire::Wire;
-use crate::support::{COOKIE, SECRET, Stage, cookie, cookie_with};
+use crate::support::{Stage, cookie, cookie_with};
 
 const BOTH: [Protocol; 2] = [Protocol::Http1, Protocol::Http2];
 const PATH: &str = "/api/behest/token";
@@ -38,6 +39,11 @@ async fn send(
         request.headers_mut().remove("cookie");
     }
     *request.method_mut() = method;
+    if !more.iter().any(|(name, _)| *name == "origin") {
+        // As browsers say of the app's own pages.
+        let site = "same-origin".parse().unwrap();
+        request.headers_mut().insert("sec-fetch-site", site);
+    }
     for (name, value) in more {
         let name: HeaderName = name.parse().unwrap();
         request.headers_mut().append(name, value.parse().unwrap());
@@ -68,10 +74,6 @@ async fn seen(stage: &Stage, cookie: &str, own: &str) -> String {
     })
 }
 
-fn nothing_went_up(stage: &Stage) {
-    assert_eq!(stage.emulator.log().read(|seen: &Seen| seen.total_requests), 0);
-}
-
 #[tokio::test]
 async fn the_answer_has_the_shape_of_the_guides_and_nothing_of_behests() {
     let now = unix_time().as_secs();
@@ -88,8 +90,14 @@ async fn the_answer_has_the_shape_of_the_guides_and_nothing_of_behests() {
         };
         let token = body.remove("token").unwrap();
         let token = token.as_str().unwrap();
-        assert!(token.contains("placeholder") && !token.contains('.'), "{token}");
-        assert!(!token.contains("eyJ") && !token.contains("behest_"), "{token}");
+        assert!(
+            token.contains("placeholder") && !token.contains('.'),
+            "{token}"
+        );
+        assert!(
+            !token.contains("eyJ") && !token.contains("behest_"),
+            "{token}"
+        );
         let session_id = body.remove("sessionId").unwrap();
         assert!(session_id.as_str().unwrap().starts_with("gw_"));
         let rest = json!({ "ttl": 900, "expiresAt": now + 900 });
@@ -110,11 +118,12 @@ async fn it_lasts_as_long_as_a_token_and_no_longer_than_the_session() {
     let stage = Stage::at(Clock::manual(now), &env).await;
     let lasting = async |exp: u64| {
         let payload = format!(r#"{{"sub":"ada","exp":{exp}}}"#);
-        let sealed = crate::support::sealed(SECRET, &payload);
-        let cookie = format!("{COOKIE}={sealed}");
-        let answer = post(&stage.server, Protocol::Http1, &cookie, &[]).await;
+        let answer = post(&stage.server, Protocol::Http1, &header(&payload), &[]).await;
         let body = answer.json();
-        (body["ttl"].as_u64().unwrap(), body["expiresAt"].as_u64().unwrap())
+        (
+            body["ttl"].as_u64().unwrap(),
+            body["expiresAt"].as_u64().unwrap(),
+        )
     };
     assert_eq!(lasting(now + 3600).await, (1800, now + 1800));
     assert_eq!(lasting(now + 120).await, (120, now + 120));
@@ -158,12 +167,16 @@ async fn where_behest_chooses_the_page_has_a_name_that_is_discarded() {
 #[tokio::test]
 async fn who_is_not_signed_in_gets_nothing() {
     let stage = Stage::with(&[AT]).await;
-    let expired = crate::support::sealed(SECRET, r#"{"sub":"ada","exp":1700000000}"#);
-    let forged = cookie_with("another-secret-another-secret-another", "ada", r#""tier":1"#);
+    let expired = header(r#"{"sub":"ada","exp":1700000000}"#);
+    let forged = cookie_with(
+        "another-secret-another-secret-another",
+        "ada",
+        r#""tier":1"#,
+    );
     for protocol in BOTH {
         for (cookie, code) in [
             ("", "session_missing"),
-            (&*format!("{COOKIE}={expired}"), "session_expired"),
+            (&expired, "session_expired"),
             (&forged, "session_invalid"),
         ] {
             let answer = post(&stage.server, protocol, cookie, &[]).await;
@@ -185,11 +198,14 @@ async fn a_revoked_user_gets_nothing() {
         .header("host", admin.to_string())
         .header("authorization", format!("Bearer {TOKEN}"))
         .header("content-type", "application/json")
-        .body(Full::<Bytes>::from(r#"{"user":"ada"}"#))
+        .body(Full::<Bytes>::from(r#"{"user_id":"ada"}"#))
         .unwrap();
     assert_eq!(ask(admin, Protocol::Http1, order).await.status, 201);
     let answer = post(&stage.server, Protocol::Http1, &cookie("ada", "1"), &[]).await;
-    assert_eq!((answer.status.as_u16(), answer.code()), (401, Some("session_revoked")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (401, Some("session_revoked"))
+    );
     told(&stage, &cookie("grace", "1"), &[]).await;
 }
 
@@ -204,7 +220,10 @@ async fn pages_of_other_sites_are_refused_and_those_of_allowed_origins_may_ask()
     let server = &stage.server;
     let session = cookie("ada", "1");
     for protocol in BOTH {
-        let hostile = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
+        let hostile = [
+            ("origin", "https://evil.example"),
+            ("sec-fetch-site", "cross-site"),
+        ];
         let answer = post(server, protocol, &session, &hostile).await;
         let refused = (403, Some("cross_origin_refused"));
         assert_eq!((answer.status.as_u16(), answer.code()), refused);
@@ -231,7 +250,13 @@ async fn only_a_post_to_exactly_this_path_is_answered() {
     let server = &stage.server;
     let session = cookie("ada", "1");
     for protocol in BOTH {
-        for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE, Method::OPTIONS] {
+        for method in [
+            Method::GET,
+            Method::HEAD,
+            Method::PUT,
+            Method::DELETE,
+            Method::OPTIONS,
+        ] {
             let answer = send(server, protocol, method.clone(), PATH, &session, &[]).await;
             assert_eq!(answer.status, 405, "{method}");
             assert_eq!(answer.headers["allow"], "POST");
@@ -254,13 +279,16 @@ async fn only_a_post_to_exactly_this_path_is_answered() {
     nothing_went_up(&stage);
     let without = Stage::new().await;
     let answer = post(&without.server, Protocol::Http1, &session, &[]).await;
-    assert_eq!((answer.status.as_u16(), answer.code()), (404, Some("route_unknown")));
+    assert_eq!(
+        (answer.status.as_u16(), answer.code()),
+        (404, Some("route_unknown"))
+    );
 }
 
 #[tokio::test]
 async fn the_app_does_not_see_it() {
     let app = App::start(|_| app::json("{}")).await;
-    let stage = Stage::with(&[AT, ("GATEWAY_APP_URL", &app.url())]).await;
+    let stage = Stage::with(&[AT, ("GATEWAY_APP_URL", &format!("http://{}", app.address))]).await;
     let server = &stage.server;
     told(&stage, &cookie("ada", "1"), &[]).await;
     let answer = send(server, Protocol::Http1, Method::GET, PATH, "", &[]).await;
@@ -277,12 +305,20 @@ async fn a_body_is_ignored_and_its_limits_hold() {
     let stage = Stage::with(&[AT]).await;
     let address = stage.server.address();
     let session = cookie("ada", "1");
-    let head = format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncookie: {session}\r\n");
+    let head = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: a\r\nsec-fetch-site: same-origin\r\ncookie: {session}\r\n"
+    );
     let pipelined = format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n");
     for (framing, body) in [
         ("content-length: 2\r\n", "{}".to_owned()),
-        ("transfer-encoding: chunked\r\n", "2\r\n{}\r\n0\r\n\r\n".to_owned()),
-        (&*format!("content-length: {}\r\n", pipelined.len()), pipelined.clone()),
+        (
+            "transfer-encoding: chunked\r\n",
+            "2\r\n{}\r\n0\r\n\r\n".to_owned(),
+        ),
+        (
+            &*format!("content-length: {}\r\n", pipelined.len()),
+            pipelined.clone(),
+        ),
     ] {
         let mut wire = Wire::connect(address).await;
         let request = format!("{head}connection: close\r\n{framing}\r\n{body}");

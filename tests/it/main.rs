@@ -14,10 +14,12 @@
 mod admin;
 mod admission;
 mod app;
+mod appz;
 mod broken_answers;
 mod broken_upstreams;
 mod client_address;
 mod command_line;
+mod compat;
 mod confidentiality;
 mod cors;
 mod cross_origin;
