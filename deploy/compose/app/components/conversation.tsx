@@ -16,7 +16,9 @@ const SUGGESTIONS = ["Which tier am I on?", "Tell me about the Analytical Engine
 
 export function Conversation({ messages, streaming, name, trouble, onSuggestion }: Props) {
   const end = useRef<HTMLDivElement>(null);
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [messages, trouble]);
+  useEffect(() => {
+    end.current?.scrollIntoView({ block: "end" });
+  }, [messages, trouble]);
   const waiting = streaming && messages.at(-1)?.role === "user";
 
   return (
