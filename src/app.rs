@@ -25,7 +25,7 @@ use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, request};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,9 @@ use crate::client::{
     Client, ClientError, ResponseBody, SendBody, SendBodyError, Switch, framing_fault,
 };
 
+/// A body of this many bytes at most, which says its length, is read before it is sent.
+const HELD: u64 = 64 * 1024;
+
 /// Where the app is, and how long it is waited for (`[app]`).
 #[derive(Clone, Debug)]
 pub struct AppConfig {
@@ -48,7 +51,7 @@ pub struct AppConfig {
     pub connect_timeout: Duration,
     /// From the request's last byte to the answer's head; default 600 s.
     pub first_byte_timeout: Duration,
-    /// Between two bytes of an answer; default 300 s. Not for WebSockets.
+    /// Between two bytes of an answer, and for a small body of a request; default 300 s. Not for WebSockets.
     pub idle_timeout: Duration,
     /// What it is asked when somebody wants to know whether it answers; default `/`.
     pub health_path: PathAndQuery,
@@ -82,6 +85,9 @@ pub enum AppError {
     /// The request's body broke off or its framing is wrong.
     #[error("the request's body broke off")]
     BodyBroken,
+    /// The request's body came too slowly.
+    #[error("the request's small body took longer than app.idle_timeout")]
+    BodySlow,
     /// A target or a host that no request can carry.
     #[error("the request's target or host cannot be passed on")]
     Target,
@@ -131,6 +137,7 @@ impl App {
     pub async fn pass(&self, request: ForApp, forwarding: &Forwarding) -> Result<Passed, AppError> {
         let host = HeaderValue::from_str(request.host()).map_err(|_| AppError::Target)?;
         let (parts, body, is_websocket) = request.into_parts();
+        let body = self.to_send(body).await?;
         let request = rewritten(&parts, body, host, forwarding)?;
         if is_websocket {
             return self.open(request).await;
@@ -142,6 +149,24 @@ impl App {
             ));
         }
         self.answer(response)
+    }
+
+    /// The caller's body: a small one whole, so that a slow sender does not hold one of the app's
+    /// connections and head and body go out at once; others as they come. How large one may be, and how
+    /// slow, is the app's affair, but for the wait for its next piece.
+    async fn to_send(&self, body: Incoming) -> Result<SendBody, AppError> {
+        if body.is_end_stream() {
+            return Ok(SendBody::from(Full::default()));
+        }
+        let is_small = |length| length <= HELD;
+        if !body.size_hint().exact().is_some_and(is_small) {
+            let body = body.map_err(|_| SendBodyError::Broken).boxed_unsync();
+            return Ok(SendBody::streamed(body));
+        }
+        let whole = tokio::time::timeout(self.idle_timeout, body.collect()).await;
+        let whole = whole.map_err(|_| AppError::BodySlow)?;
+        let whole = whole.map_err(|_| AppError::BodyBroken)?;
+        Ok(SendBody::from(Full::new(whole.to_bytes())))
     }
 
     /// Asks the app for a WebSocket.
@@ -179,13 +204,13 @@ impl App {
 /// The request as the app gets it.
 fn rewritten(
     parts: &request::Parts,
-    body: Incoming,
+    body: SendBody,
     host: HeaderValue,
     forwarding: &Forwarding,
 ) -> Result<Request<SendBody>, AppError> {
     let target = parts.uri.path_and_query().ok_or(AppError::Target)?;
     let is_empty = body.is_end_stream();
-    let mut request = Request::new(sent(body));
+    let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from(target.clone());
     let mut headers = forwarding.request_headers(&parts.headers);
@@ -196,15 +221,6 @@ fn rewritten(
     }
     *request.headers_mut() = headers;
     Ok(request)
-}
-
-/// The caller's body, passed on as it comes: how large it may be, and how slow, is the app's affair,
-/// but for the wait for its next piece, which `app.first_byte_timeout` bounds.
-fn sent(body: Incoming) -> SendBody {
-    if body.is_end_stream() {
-        return SendBody::from(http_body_util::Full::default());
-    }
-    SendBody::streamed(body.map_err(|_| SendBodyError::Broken).boxed_unsync())
 }
 
 /// The answer without what is of its connection alone.

@@ -53,7 +53,8 @@ impl Forwarding {
     /// The headers of the request to the app, but for the host.
     pub(super) fn request_headers(&self, incoming: &HeaderMap) -> HeaderMap {
         let nominated = nominated(incoming);
-        let mut outgoing = HeaderMap::with_capacity(incoming.len() + 8);
+        // Room for what is told as well: a map that grows is made anew.
+        let mut outgoing = HeaderMap::with_capacity(incoming.len() + 10);
         for (name, value) in incoming {
             if *name != COOKIE && passes_up(name) && !nominated.contains(name) {
                 outgoing.append(name, value.clone());

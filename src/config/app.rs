@@ -63,7 +63,7 @@ const FIRST_BYTE_TIMEOUT: Key = key(
 );
 const IDLE_TIMEOUT: Key = key(
     "app.idle_timeout",
-    "Between two bytes of an answer of the app's; not for WebSockets.",
+    "Between two bytes of an answer of the app's, and for a request's small body; not for WebSockets.",
 );
 
 /// The app's origin, for a gateway that listens on `listen`.
