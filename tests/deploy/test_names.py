@@ -34,7 +34,7 @@ OTHERS = set(" ".join(BY_OWNER.values()).split())
 OTHER_FLAGS = {
     "apt-get": "--no-install-recommends",
     "cargo": "--all-features --bin --features --locked --release --target",
-    "docker": "--build --build-arg --cap-drop --env-file --mount --platform --read-only --security-opt --target",
+    "docker": "--build --build-arg --cap-drop --env-file --force-recreate --mount --platform --read-only --security-opt --target",
     "Dockerfile's own": "--chown --from --interval --link --mount --retries --start-period --timeout",
     "flyctl": "--copy-config --no-deploy",
     "gcloud": "--member --no-cpu-throttling --region --role",
