@@ -37,6 +37,14 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     EXPECT,
 ];
 
+/// Those of Next.js's own headers that its pages send: one that asks for data, and under `next dev` the
+/// ids by which React's debug channel finds its page (Next.js 16.4; without them a page waits for ever).
+const NEXTJS_PAGES: [&str; 3] = [
+    "x-nextjs-data",
+    "x-nextjs-request-id",
+    "x-nextjs-html-request-id",
+];
+
 /// What the app is told about where a request came from.
 pub struct Forwarding {
     /// Who asked, and behind trusted proxies those on the way from there, the peer last.
@@ -118,7 +126,7 @@ fn passes_up(name: &HeaderName) -> bool {
     // (CVE-2025-29927).
     let is_inner = text.starts_with("x-middleware-")
         || text.starts_with("x-invoke-")
-        || (text.starts_with("x-nextjs-") && text != "x-nextjs-data")
+        || (text.starts_with("x-nextjs-") && !NEXTJS_PAGES.contains(&text))
         || text == "x-matched-path";
     let is_ours = text.starts_with("x-forwarded-") || text == "forwarded" || text == "x-real-ip";
     !(HOP_BY_HOP.contains(name) || *name == HOST || text.contains('_') || is_inner || is_ours)
@@ -206,6 +214,8 @@ mod tests {
             ("origin", "https://app.example"),
             ("next-router-state-tree", "x"),
             ("x-nextjs-data", "1"),
+            ("x-nextjs-request-id", "4a"),
+            ("x-nextjs-html-request-id", "4b"),
             ("x-csrf-token", "t"),
             ("range", "bytes=0-1"),
             ("x.y", "1"),
