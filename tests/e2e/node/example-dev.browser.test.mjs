@@ -46,6 +46,9 @@ describe('the example app while it is developed', () => {
   });
 
   test('a changed component shows without a reload, and what was typed stays', async () => {
+    // Turbopack tells a page of changes to what it was loaded with, and signing in was no loading.
+    await ada.page.reload();
+    await ada.inside();
     await ada.page.fill('#prompt', 'half a sentence');
     await ada.page.evaluate(() => (window.loadedOnce = true));
     const file = join(example.root, 'components/composer.tsx');

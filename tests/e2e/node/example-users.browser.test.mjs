@@ -32,6 +32,8 @@ function upgradeFrom(origin, to, headers = {}) {
     });
     asked.on('response', (answer) => (answer.resume(), done([answer.statusCode, answer.headers['x-gateway-error']])));
     asked.on('upgrade', (answer, socket) => (socket.destroy(), done([answer.statusCode, undefined])));
+    // A built Next.js app leaves what it has no use for without an answer.
+    asked.setTimeout(1_500, () => (asked.destroy(), done([0, undefined])));
     asked.on('error', failed).end();
   });
 }
