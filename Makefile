@@ -31,6 +31,9 @@ KUBE_TOOLS := target/e2e/kube-tools
 export KUBE_TOOLS_DIR := $(abspath $(KUBE_TOOLS))
 DEMO := src/bin/behest-demo
 DEMO_BUNDLE := target/demo/openai.js
+EXAMPLE := deploy/compose
+EXAMPLE_APP := target/e2e/app/.next/standalone/server.js
+EXAMPLE_OIDC := target/e2e/oidc/node_modules/.package-lock.json
 
 # A hung test must not hang a build: bounded in seconds, for each runner.
 BOUND := timeout --kill-after=10 900
@@ -90,7 +93,7 @@ test-deploy: programs $(DEPLOY_PYTEST) $(KUBE_TOOLS)/helm/helm ## Every file und
 	cd tests/deploy && PYTHONDONTWRITEBYTECODE=1 $(BOUND) $(abspath $(DEPLOY_PYTEST))
 
 .PHONY: test-browser
-test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) ## The demo, and pages on other origins, in headless Chromium
+test-browser: programs deps $(NODE_MODULES) $(DEMO_BUNDLE) $(EXAMPLE_APP) $(EXAMPLE_OIDC) ## The demo, the example app, and pages on other origins, in headless Chromium
 	$(BOUND) node --test --test-reporter=spec $(wildcard tests/e2e/node/*browser.test.mjs)
 
 .PHONY: fuzz
@@ -211,6 +214,28 @@ $(DEMO_BUNDLE): $(DEMO)/package.json $(DEMO)/package-lock.json $(DEMO)/build.mjs
 	cd $(DEMO) && $(NPM_CI)
 	node $(DEMO)/build.mjs $(dir $@)
 
+# The example is built in a copy, so that `next build` leaves nothing beside its sources.
+COPY_SOURCES = tar --exclude=./node_modules --exclude=./.next -C $(1) -cf - . | tar -C $(2) -xf -
+
+.PHONY: example-app
+example-app: $(EXAMPLE_APP) $(EXAMPLE_OIDC) # The example app and its OpenID Connect provider, as the tests start them
+
+$(EXAMPLE_APP): $(shell find $(EXAMPLE)/app \( -name node_modules -o -name .next \) -prune -o -type f -print) | deps
+	rm -rf target/e2e/app
+	mkdir -p target/e2e/app
+	$(call COPY_SOURCES,$(EXAMPLE)/app,target/e2e/app)
+	cd target/e2e/app && $(NPM_CI)
+	cd target/e2e/app && NEXT_TELEMETRY_DISABLED=1 $(BOUND) npm run --silent build
+	cp -r target/e2e/app/.next/static target/e2e/app/.next/standalone/.next/static
+	touch $@
+
+$(EXAMPLE_OIDC): $(shell find $(EXAMPLE)/oidc -name node_modules -prune -o -type f -print) | deps
+	rm -rf target/e2e/oidc
+	mkdir -p target/e2e/oidc
+	$(call COPY_SOURCES,$(EXAMPLE)/oidc,target/e2e/oidc)
+	cd target/e2e/oidc && $(NPM_CI)
+	touch $@
+
 # Unoptimised: half the build, and it runs for seconds.
 target/tools/bin/cargo-deny:
 	env -u CARGO_TARGET_DIR cargo install --quiet --locked --debug --root target/tools cargo-deny --version $(DENY_VERSION)
@@ -220,4 +245,5 @@ target/tools/bin/cargo-fuzz:
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
-	rm -rf target tests/e2e/node_modules tests/deploy/node_modules $(DEMO)/node_modules
+	rm -rf target tests/e2e/node_modules tests/deploy/node_modules $(DEMO)/node_modules \
+	  $(EXAMPLE)/{app,oidc}/node_modules $(EXAMPLE)/app/.next

@@ -1,8 +1,8 @@
 //! The whole path against bare forwarding: CPU time for each request, in one interleaved run.
 //!
-//! Three servers with one worker thread each, in front of one upstream that answers 1 KB of JSON at
-//! once: a proxy that only forwards, with the gateway's own client; the gateway; and the gateway
-//! with its access log. 32 connections send 400 bytes of JSON with 100 users' Auth.js cookies in
+//! Servers with one worker thread each, in front of one upstream that answers 1 KB of JSON at once: a
+//! proxy that only forwards, with the gateway's own client; the gateway; the gateway with its access
+//! log; and the gateway with the upstream as its app, for a path outside the API. 32 connections send 400 bytes of JSON with 100 users' Auth.js cookies in
 //! turn; tokens are signed locally and cached. What is counted is the CPU time of the worker thread
 //! (`/proc/self/task/…/schedstat`), so that the load and the upstream on the same machine do not.
 //!
@@ -50,6 +50,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const SECRET: &str = "bench-secret-8b1f0c2d4e6a79135ac0e2f4d6b8a9c1";
 const COOKIE: &str = "authjs.session-token";
+const API: &str = "/v1/chat/completions";
 const CONNECTIONS: usize = 32;
 const USERS: usize = 100;
 
@@ -66,21 +67,28 @@ fn main() -> Result<(), Error> {
         .init();
     let upstream = upstream()?;
     let subjects = [
-        ("bare forwarding", bare(upstream)?),
-        ("gateway", gateway(upstream, None, "worker-1")?),
+        ("bare forwarding", API, bare(upstream)?),
+        ("gateway", API, gateway(upstream, None, "worker-1")?),
         (
             "gateway, access log",
-            gateway(upstream, Some(sink), "worker-2")?,
+            API,
+            gateway(upstream, Some(sink.clone()), "worker-2")?,
+        ),
+        (
+            "gateway, to the app",
+            "/api/chat",
+            gateway(upstream, None, "worker-3")?,
         ),
     ];
-    let load: Vec<_> = (0..USERS).map(request).collect();
+    let load = |path: &&str| (0..USERS).map(|user| request(path, user)).collect();
+    let loads: [Vec<_>; 4] = subjects.each_ref().map(|(_, path, _)| load(path));
     let runtime = runtime()?;
     let mut costs = vec![Vec::new(); subjects.len()];
     for round in 0..=rounds {
-        for (subject, costs) in subjects.iter().zip(&mut costs) {
-            let (_, (address, thread)) = subject;
+        for ((subject, load), costs) in subjects.iter().zip(&loads).zip(&mut costs) {
+            let (_, _, (address, thread)) = subject;
             let before = cpu_time(thread)?;
-            runtime.block_on(drive(*address, &load, requests))?;
+            runtime.block_on(drive(*address, load, requests))?;
             let spent = cpu_time(thread)?.saturating_sub(before);
             // The first round warms up: connections, tokens, caches.
             if round > 0 {
@@ -89,7 +97,7 @@ fn main() -> Result<(), Error> {
         }
     }
     report(
-        &subjects.map(|(name, _)| name),
+        &subjects.map(|(name, ..)| name),
         &mut costs,
         rounds,
         requests,
@@ -142,7 +150,7 @@ fn cpu_time(name: &str) -> Result<Duration, Error> {
     Err(format!("no thread {name}").into())
 }
 
-fn request(user: usize) -> Vec<u8> {
+fn request(path: &str, user: usize) -> Vec<u8> {
     let exp = unix_time().as_secs() + 86_400;
     let claims = format!(
         r#"{{"name":"User {user}","email":"user{user}@example.com","sub":"user-{user}","tier":"pro","sid":"browser-{user}","exp":{exp}}}"#
@@ -153,7 +161,7 @@ fn request(user: usize) -> Vec<u8> {
         "x".repeat(350)
     );
     format!(
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: app.example\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: app.example\r\ncontent-type: application/json\r\n\
          accept: application/json\r\nauthorization: Bearer unused\r\nuser-agent: OpenAI/JS 6.0\r\n\
          x-stainless-lang: js\r\nx-stainless-package-version: 6.0.0\r\nx-stainless-os: Linux\r\n\
          origin: http://app.example\r\nsec-fetch-site: same-origin\r\n\
@@ -343,6 +351,7 @@ fn gateway(
         ("BEHEST_TENANT_ID", "tenant"),
         ("BEHEST_PROJECT_ID", "project"),
         ("BEHEST_BASE_URL", &format!("http://{upstream}")),
+        ("GATEWAY_APP_URL", &format!("http://{upstream}")),
         ("AUTH_SECRET", SECRET),
         ("GATEWAY_LISTEN", "127.0.0.1:0"),
         ("GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),

@@ -15,24 +15,32 @@
 
 mod body;
 mod headers;
+mod probe;
 mod tunnel;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, request};
 use http_body::Body;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 pub use self::body::{AppBody, AppBodyError};
 pub use self::headers::Forwarding;
+pub use self::probe::Probed;
+use self::probe::Prober;
 pub use self::tunnel::Tunnel;
 use crate::admission::ForApp;
 use crate::client::{
     Client, ClientError, ResponseBody, SendBody, SendBodyError, Switch, framing_fault,
 };
+
+/// A body of this many bytes at most, which says its length, is read before it is sent.
+const HELD: u64 = 64 * 1024;
 
 /// Where the app is, and how long it is waited for (`[app]`).
 #[derive(Clone, Debug)]
@@ -43,8 +51,10 @@ pub struct AppConfig {
     pub connect_timeout: Duration,
     /// From the request's last byte to the answer's head; default 600 s.
     pub first_byte_timeout: Duration,
-    /// Between two bytes of an answer; default 300 s. Not for WebSockets.
+    /// Between two bytes of an answer, and for a small body of a request; default 300 s. Not for WebSockets.
     pub idle_timeout: Duration,
+    /// What it is asked when somebody wants to know whether it answers; default `/`.
+    pub health_path: PathAndQuery,
 }
 
 /// The app behind the gateway.
@@ -52,6 +62,7 @@ pub struct App {
     client: Client,
     idle_timeout: Duration,
     cut: CancellationToken,
+    prober: Prober,
 }
 
 /// What the app answers.
@@ -74,6 +85,9 @@ pub enum AppError {
     /// The request's body broke off or its framing is wrong.
     #[error("the request's body broke off")]
     BodyBroken,
+    /// The request's body came too slowly.
+    #[error("the request's small body took longer than app.idle_timeout")]
+    BodySlow,
     /// A target or a host that no request can carry.
     #[error("the request's target or host cannot be passed on")]
     Target,
@@ -90,14 +104,25 @@ impl From<ClientError> for AppError {
 
 impl App {
     /// The app behind `client`. An answer that is silent for `idle_timeout` is cut, and so is all that
-    /// lasts once `cut` is cancelled.
+    /// lasts once `cut` is cancelled; `health_path` is what [`probe`](Self::probe) asks for.
     #[must_use]
-    pub fn new(client: Client, idle_timeout: Duration, cut: CancellationToken) -> Self {
+    pub fn new(
+        client: Client,
+        idle_timeout: Duration,
+        cut: CancellationToken,
+        health_path: PathAndQuery,
+    ) -> Self {
         Self {
+            prober: Prober::new(&client, health_path),
             client,
             idle_timeout,
             cut,
         }
+    }
+
+    /// Whether it answers: asked now, or less than a second ago.
+    pub async fn probe(&self) -> Arc<Probed> {
+        self.prober.probe().await
     }
 
     /// Closes pooled connections that can no longer be used ([`Client::sweep`]).
@@ -112,6 +137,7 @@ impl App {
     pub async fn pass(&self, request: ForApp, forwarding: &Forwarding) -> Result<Passed, AppError> {
         let host = HeaderValue::from_str(request.host()).map_err(|_| AppError::Target)?;
         let (parts, body, is_websocket) = request.into_parts();
+        let body = self.to_send(body).await?;
         let request = rewritten(&parts, body, host, forwarding)?;
         if is_websocket {
             return self.open(request).await;
@@ -123,6 +149,24 @@ impl App {
             ));
         }
         self.answer(response)
+    }
+
+    /// The caller's body: a small one whole, so that a slow sender does not hold one of the app's
+    /// connections and head and body go out at once; others as they come. How large one may be, and how
+    /// slow, is the app's affair, but for the wait for its next piece.
+    async fn to_send(&self, body: Incoming) -> Result<SendBody, AppError> {
+        if body.is_end_stream() {
+            return Ok(SendBody::from(Full::default()));
+        }
+        let is_small = |length| length <= HELD;
+        if !body.size_hint().exact().is_some_and(is_small) {
+            let body = body.map_err(|_| SendBodyError::Broken).boxed_unsync();
+            return Ok(SendBody::streamed(body));
+        }
+        let whole = tokio::time::timeout(self.idle_timeout, body.collect()).await;
+        let whole = whole.map_err(|_| AppError::BodySlow)?;
+        let whole = whole.map_err(|_| AppError::BodyBroken)?;
+        Ok(SendBody::from(Full::new(whole.to_bytes())))
     }
 
     /// Asks the app for a WebSocket.
@@ -160,13 +204,13 @@ impl App {
 /// The request as the app gets it.
 fn rewritten(
     parts: &request::Parts,
-    body: Incoming,
+    body: SendBody,
     host: HeaderValue,
     forwarding: &Forwarding,
 ) -> Result<Request<SendBody>, AppError> {
     let target = parts.uri.path_and_query().ok_or(AppError::Target)?;
     let is_empty = body.is_end_stream();
-    let mut request = Request::new(sent(body));
+    let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = Uri::from(target.clone());
     let mut headers = forwarding.request_headers(&parts.headers);
@@ -177,15 +221,6 @@ fn rewritten(
     }
     *request.headers_mut() = headers;
     Ok(request)
-}
-
-/// The caller's body, passed on as it comes: how large it may be, and how slow, is the app's affair,
-/// but for the wait for its next piece, which `app.first_byte_timeout` bounds.
-fn sent(body: Incoming) -> SendBody {
-    if body.is_end_stream() {
-        return SendBody::from(http_body_util::Full::default());
-    }
-    SendBody::streamed(body.map_err(|_| SendBodyError::Broken).boxed_unsync())
 }
 
 /// The answer without what is of its connection alone.

@@ -15,6 +15,7 @@
 mod admin;
 mod app;
 mod bounds;
+mod compat;
 mod fields;
 mod headers;
 mod mint;
@@ -36,12 +37,13 @@ mod url;
 mod values;
 mod warnings;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use fields::Setting;
 pub use model::{
-    AdminConfig, Config, LogFormat, OutboundConfig, RoutesConfig, ServerConfig, TelemetryConfig,
-    TlsFiles, UpstreamConfig,
+    AdminConfig, CompatConfig, Config, LogFormat, OutboundConfig, RoutesConfig, ServerConfig,
+    TelemetryConfig, TlsFiles, UpstreamConfig,
 };
 pub use problem::{ConfigProblems, Problem};
 pub use reload::restart_only_changes;
@@ -49,6 +51,9 @@ pub use report::report;
 pub use secrets::WatchedFile;
 pub use sources::{Origin, Sources, arguments_hold_key, process_environment};
 pub use url::{UpstreamUrl, check_origin};
+
+use toml::Spanned;
+use toml::de::DeTable;
 
 use crate::session::SessionConfig;
 use fields::Fields;
@@ -91,6 +96,7 @@ impl Config {
         let admin = admin::admin(&mut fields, server.listen);
         let upstream = upstream::upstream(&mut fields);
         let app = app::app(&mut fields, server.listen);
+        let compat = compat::compat(&mut fields);
         let mint = mint::mint(&mut fields);
         let session = sessions::session(&mut fields, false);
         let cache = mint::cache(&mut fields, session.session_id.mix_client);
@@ -112,6 +118,7 @@ impl Config {
             routes,
             upstream,
             app,
+            compat,
             session,
             mint,
             cache,
@@ -124,6 +131,25 @@ impl Config {
             warnings: fields.warnings,
             watched_files: fields.watched,
         })
+    }
+
+    /// Reads only where health and metrics are served: for `health`, which must be right while the
+    /// rest of the file is being edited. Of a file that does not hold, what can be read counts; one
+    /// that cannot be read at all is as none; no file that it names is opened.
+    ///
+    /// # Errors
+    /// An address that is none, in one line.
+    pub fn load_admin_address(sources: Sources) -> Result<SocketAddr, String> {
+        let Sources { cli, env, file } = sources;
+        let file = file.or_else(|| Some(PathBuf::from(env.get("GATEWAY_CONFIG")?)));
+        let content = file.and_then(|path| secrets::read_bounded(&path).ok());
+        let table = salvage_admin_address(&content.unwrap_or_default());
+        let mut fields = Fields::new(Layers::new(cli, env, table));
+        let address = admin::listen(&mut fields);
+        match fields.problems.first() {
+            None => Ok(address),
+            Some(Problem { key, text }) => Err(format!("{key} {text}")),
+        }
     }
 
     /// Reads only what opens sessions: for `inspect`, which needs no Behest key.
@@ -190,6 +216,20 @@ fn open(sources: Sources) -> Result<Fields, ConfigProblems> {
             Err(problems(fields))
         }
     }
+}
+
+/// `admin.listen` of a file, and nothing else of it, whatever else may be wrong there.
+fn salvage_admin_address(bytes: &[u8]) -> toml::Table {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let (table, _faults) = DeTable::parse_recoverable(text);
+    let admin = table.get_ref().get("admin").map(Spanned::get_ref);
+    let listen = admin.and_then(|admin| admin.get("listen"));
+    let mut found = toml::Table::new();
+    if let Some(listen) = listen.and_then(|listen| listen.get_ref().as_str()) {
+        let admin = toml::Table::from_iter([("listen".to_owned(), listen.into())]);
+        found.insert("admin".to_owned(), admin.into());
+    }
+    found
 }
 
 /// The file's tree. The error names the place and never the text, which may hold a secret.

@@ -1,6 +1,7 @@
 //! One request, from its head to its answer's body: the straight function that the crate is about.
 
 mod app;
+mod compat;
 mod front;
 
 use std::net::IpAddr;
@@ -28,7 +29,7 @@ use crate::forward::upstream::{Answer, Upstream};
 use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
 use crate::identity::Identity;
 use crate::revocation::{Holder, Revocations, Watch};
-use crate::session::{SessionAuthenticator, Visit};
+use crate::session::{Session, SessionAuthenticator, Visit};
 use crate::telemetry;
 use crate::telemetry::access_log::{AccessLog, Record};
 use crate::telemetry::labels::KeyRefresh;
@@ -55,6 +56,8 @@ pub struct Gateway {
     pub rewrite: Rewrite,
     /// Behest.
     pub upstream: Upstream,
+    /// How long a token lasts, as pages are told that ask for one (`compat.token_path`).
+    pub token_ttl: std::time::Duration,
     /// Where everything outside `/v1` goes, if anywhere.
     pub app: Option<App>,
     /// How long Behest may be silent within an answer, and what the page hears meanwhile.
@@ -86,6 +89,12 @@ impl Gateway {
             // In a box: every request's future would be larger.
             Ok(Entry::App(request)) => {
                 return Box::pin(self.pass_to_app(request, peer, is_head, record)).await;
+            }
+            Ok(Entry::Compat(request)) => {
+                match Box::pin(self.stand_in(&request, peer, &mut record)).await {
+                    Ok(response) => compat::answered(response, record),
+                    Err(error) => refuse(&error, is_head, record),
+                }
             }
             Err(error) => refuse(&error.into(), is_head, record),
         };
@@ -123,7 +132,9 @@ impl Gateway {
         record: &mut Record,
     ) -> Result<Answered, GatewayError> {
         let now = self.clock.now();
-        let (identity, mut watch) = self.authenticate(&admitted, peer, now, record).await?;
+        let (Session { identity, .. }, mut watch) = self
+            .authenticate(admitted.headers(), admitted.host(), peer, now, record)
+            .await?;
         let slot = self.admission.limits().enter(&identity.user)?;
         let (response, bearers) = tokio::select! {
             biased;
@@ -197,20 +208,16 @@ impl Gateway {
     /// Whose request it is, and the watch over whether it stays so.
     async fn authenticate(
         &self,
-        admitted: &Admitted,
+        headers: &HeaderMap,
+        host: &str,
         peer: IpAddr,
         now: Now,
         record: &mut Record,
-    ) -> Result<(Identity, Watch), GatewayError> {
+    ) -> Result<(Session, Watch), GatewayError> {
         let metrics = self.access_log.metrics();
         let visit = Visit {
-            headers: admitted.headers(),
-            front: self.fronts.of(
-                admitted.host(),
-                admitted.headers(),
-                peer,
-                &self.trusted_proxies,
-            ),
+            headers,
+            front: self.fronts.of(host, headers, peer, &self.trusted_proxies),
             now,
         };
         let session = self.sessions.authenticate(&visit).await;
@@ -222,14 +229,14 @@ impl Gateway {
         record.user = Some(session.identity.user.clone());
         let holder = Holder {
             user: session.identity.user.clone(),
-            claim: session.claim,
+            claim: session.claim.clone(),
             session_id: session.identity.session_id.clone(),
             issued_at: session.issued_at,
         };
         let watched = self.revocations.watch(holder, now);
         let outcome = watched.as_ref().map_or(Code::SessionRevoked, |_| Code::Ok);
         metrics.session(session.provider, outcome.label());
-        Ok((session.identity, watched?))
+        Ok((session, watched?))
     }
 
     fn pass_on(

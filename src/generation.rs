@@ -169,7 +169,8 @@ impl Generation {
         let gateway = Gateway {
             clock: process.clock.clone(),
             admission: Admission::new(
-                RouteTable::new(&config.routes.extra),
+                RouteTable::new(&config.routes.extra)
+                    .with_token_path(config.compat.token_path.clone()),
                 CrossOrigin::new(config.cross_origin.clone()),
                 Cors::new(
                     &config.routes.request_headers,
@@ -189,6 +190,7 @@ impl Generation {
             confidential: Confidential::new(&config.mint),
             rewrite: rewrite(&config, &upstream),
             upstream,
+            token_ttl: config.mint.ttl,
             app: app(config.app.as_ref(), &outbound, process)?,
             silence: SilenceLimits {
                 idle_timeout: config.upstream.idle_timeout,
@@ -280,6 +282,7 @@ fn app(
         client,
         config.idle_timeout,
         process.cut.clone(),
+        config.health_path.clone(),
     )))
 }
 

@@ -53,6 +53,7 @@
 //! | [`app`] | the way to the app, for everything outside `/v1` |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
 //! | [`telemetry`] | metrics, and what may be logged |
+//! | [`health`] | whether a gateway on this machine is ready |
 //! | [`doctor`] | what may be wrong around a gateway, a file for each check |
 //! | [`clock`], [`secret`], [`identity`], `flight`, `retry_after` | what everything stands on |
 //! | `emulator` | Behest as a double (feature `emulator`); shares no code with the gateway |
@@ -88,6 +89,7 @@ mod flight;
 pub mod forward;
 pub mod gateway;
 pub mod generation;
+pub mod health;
 pub mod identity;
 pub mod inspect;
 #[cfg(test)]

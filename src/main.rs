@@ -1,8 +1,8 @@
 //! The command line: arguments, logging, load, run, exit code.
 //!
-//! Exit codes: 0 done; 1 it could not run, or (`inspect`) the cookie is no session; 2 the
-//! configuration or the command line does not hold. Of `doctor`: 0 nothing to mend, 1 a warning, 2 an
-//! error.
+//! Exit codes: 0 done; 1 it could not run, (`inspect`) the cookie is no session, or (`health`) the
+//! gateway is not ready; 2 the configuration or the command line does not hold. Of `doctor`: 0 nothing
+//! to mend, 1 a warning, 2 an error.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -15,6 +15,7 @@ use behest_gateway::clock::{self, Clock, Now};
 use behest_gateway::config::{self, Config, ConfigProblems, Loaded, LogFormat, Sources};
 use behest_gateway::doctor;
 use behest_gateway::generation::{Generation, Process, outbound};
+use behest_gateway::health;
 use behest_gateway::inspect::inspect;
 use behest_gateway::secret;
 use behest_gateway::server::{Server, StartError};
@@ -74,6 +75,10 @@ enum Command {
     /// It asks whom the gateway would ask: issuers for their keys, and the app. Prints JSON: the
     /// cookies that were looked for and which provider decided, then the session, or the reason.
     Inspect(InspectArguments),
+    /// Ask the gateway on this machine whether it is ready, for an image's health check: exit with 0 or 1
+    ///
+    /// Needs nothing but the address of its admin listener, and takes 2 seconds at most.
+    Health,
     /// Look for what is wrong around the gateway, and say how to mend it
     ///
     /// Takes the configuration that the gateway would start with, looks at it and at its key, and asks
@@ -146,6 +151,7 @@ fn main() -> ExitCode {
         None | Some(Command::Serve) => serve(&settings, dumps),
         Some(Command::Check(arguments)) => check(&settings, &arguments),
         Some(Command::Inspect(arguments)) => inspect_cookie(&settings, &arguments),
+        Some(Command::Health) => ask_health(&settings),
         Some(Command::Doctor(arguments)) => examine(&settings, arguments),
     };
     outcome.unwrap_or_else(|failure| {
@@ -349,6 +355,16 @@ fn inspect_cookie(settings: &Settings, arguments: &InspectArguments) -> Result<E
     let (found, ok) = runtime.block_on(found);
     print(&format!("{found:#}\n"));
     Ok(ExitCode::from(u8::from(!ok)))
+}
+
+fn ask_health(settings: &Settings) -> Result<ExitCode, Failure> {
+    let unhealthy = |text: String| Failure {
+        text: format!("behest-gateway: {text}"),
+        code: 1,
+    };
+    let address = Config::load_admin_address(settings.sources()?).map_err(unhealthy)?;
+    health::ask(address, Duration::from_secs(2)).map_err(|error| unhealthy(error.to_string()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn examine(settings: &Settings, arguments: DoctorArguments) -> Result<ExitCode, Failure> {

@@ -69,6 +69,11 @@ pub(super) fn is_api(path: &str) -> bool {
 /// Whether somebody who decodes, merges slashes, follows dots, or does not mind capitals could take
 /// the raw `path` for one of the API's.
 pub(super) fn may_become_api(path: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_');
+    if path.bytes().all(is_plain) && !path.contains("//") {
+        let first = path.split('/').nth(1).unwrap_or_default();
+        return first.eq_ignore_ascii_case("v1");
+    }
     let mut path = Cow::Borrowed(path.as_bytes());
     for _ in 0..MOST_DECODINGS {
         if begins_with_v1(&path) {

@@ -6,6 +6,7 @@
 pub mod cors;
 pub mod cross_origin;
 mod for_app;
+mod for_compat;
 pub mod framing;
 pub mod limits;
 pub mod routes;
@@ -17,6 +18,7 @@ use hyper::body::Incoming;
 use cors::{Cors, Preflight, Reader};
 use cross_origin::{CrossOrigin, CrossOriginRefusal};
 pub use for_app::ForApp;
+pub use for_compat::{ForCompat, TokenPath, TokenPathError};
 use framing::FramingError;
 use limits::{LimitError, Limits};
 use routes::{RouteError, RouteMatch, RouteTable};
@@ -44,7 +46,7 @@ pub struct Admission {
 /// fn honest(admission: &Admission, request: Request<Incoming>) -> Option<Admitted> {
 ///     match admission.admit(request, &mut "", &mut Reader::default()) {
 ///         Ok(Entry::Request(admitted)) => Some(admitted),
-///         Ok(Entry::Preflight(_) | Entry::App(_)) | Err(_) => None,
+///         Ok(Entry::Preflight(_) | Entry::App(_) | Entry::Compat(_)) | Err(_) => None,
 ///     }
 /// }
 /// ```
@@ -73,6 +75,8 @@ pub enum Entry {
     Preflight(Preflight),
     /// One for the app, whose session is the app's own affair.
     App(ForApp),
+    /// One for what stands in for a token; answered here.
+    Compat(ForCompat),
 }
 
 /// Why a request was not admitted.
@@ -124,7 +128,8 @@ impl Admission {
         reader: &mut Reader,
     ) -> Result<Entry, AdmissionError> {
         let (parts, body) = request.into_parts();
-        if self.has_app && !for_app::is_api(parts.uri.path()) {
+        let is_compat = self.routes.is_token_path(parts.uri.path());
+        if self.has_app && !is_compat && !for_app::is_api(parts.uri.path()) {
             *label = APP_LABEL;
             return self.admit_for_app(parts, body).map(Entry::App);
         }
@@ -154,6 +159,9 @@ impl Admission {
         *label = route.label;
         verdict?;
         self.limits.check_declared_body(&body)?;
+        if is_compat {
+            return Ok(Entry::Compat(ForCompat::new(parts)));
+        }
         Ok(Entry::Request(Admitted { parts, body, route }))
     }
 

@@ -4,12 +4,15 @@
 //! from the match, never the caller's bytes, so an encoded or dotted path cannot mean one thing here
 //! and another there. Everything under `/v1/auth` and Behest's admin paths is unknown.
 
+mod route;
+
 use std::collections::HashMap;
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use http::Method;
+
+pub use self::route::{Route, RouteParseError};
+use super::TokenPath;
 
 /// Offered without configuration. `{id}` stands for `[A-Za-z0-9_.:-]{1,128}`, but not `.` or `..`.
 pub const DEFAULT_ROUTES: [&str; 20] = [
@@ -38,12 +41,8 @@ pub const DEFAULT_ROUTES: [&str; 20] = [
 /// The metrics' label of routes that configuration adds.
 const EXTRA: &str = "extra";
 
-/// One route: a method and a path pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    method: Method,
-    pattern: Arc<str>,
-}
+/// The metrics' label of the path that stands in for a token's.
+const COMPAT: &str = "compat";
 
 /// A route that a request matched.
 #[derive(Clone, Debug)]
@@ -73,69 +72,11 @@ pub enum RouteError {
     },
 }
 
-/// Why a configured route cannot be one. Each text is the rest of a sentence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RouteParseError {
-    /// Not `METHOD /path`.
-    #[error("must be a method and a path such as \"GET /v1/files/{{id}}\"")]
-    Form,
-    /// GET, POST, PUT, PATCH and DELETE only.
-    #[error("must begin with GET, POST, PUT, PATCH or DELETE (a GET also answers HEAD)")]
-    Method,
-    /// Outside `/v1`, or with characters that no route has.
-    #[error(
-        "must have a path that begins with /v1/ and consists of {{id}} and of segments of letters, digits, _ . : -"
-    )]
-    Path,
-    /// Behest's own.
-    #[error("must not reach /v1/auth or /v1/admin: they are never for browsers")]
-    Reserved,
-}
-
-impl FromStr for Route {
-    type Err = RouteParseError;
-
-    fn from_str(text: &str) -> Result<Self, RouteParseError> {
-        let (method, path) = text.split_once(' ').ok_or(RouteParseError::Form)?;
-        let method = [
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::PATCH,
-            Method::DELETE,
-        ]
-        .into_iter()
-        .find(|offered| offered.as_str() == method)
-        .ok_or(RouteParseError::Method)?;
-        let rest = path.strip_prefix("/v1/").ok_or(RouteParseError::Path)?;
-        if !rest
-            .split('/')
-            .all(|segment| segment == "{id}" || is_id(segment))
-        {
-            return Err(RouteParseError::Path);
-        }
-        let first = rest.split('/').next().unwrap_or_default();
-        let reserved = ["{id}", "auth", "admin"];
-        if reserved.iter().any(|own| first.eq_ignore_ascii_case(own)) {
-            return Err(RouteParseError::Reserved);
-        }
-        Ok(Self {
-            method,
-            pattern: path.into(),
-        })
-    }
-}
-
-impl fmt::Display for Route {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.method, self.pattern)
-    }
-}
-
 /// Every route that is offered.
 pub struct RouteTable {
     exact: HashMap<Arc<str>, Vec<Offer>>,
     patterns: Vec<(Arc<str>, Vec<Offer>)>,
+    token_path: Option<TokenPath>,
 }
 
 struct Offer {
@@ -150,6 +91,7 @@ impl RouteTable {
         let mut table = Self {
             exact: HashMap::new(),
             patterns: Vec::new(),
+            token_path: None,
         };
         for text in DEFAULT_ROUTES {
             if let (Ok(route), Some((_, label))) = (text.parse::<Route>(), text.split_once(' ')) {
@@ -162,12 +104,29 @@ impl RouteTable {
         table
     }
 
+    /// With a `POST` of `path`, which the gateway answers itself.
+    #[must_use]
+    pub fn with_token_path(mut self, path: Option<TokenPath>) -> Self {
+        if let Some(path) = &path {
+            let (method, pattern) = (Method::POST, path.pattern());
+            self.offer(&Route { method, pattern }, COMPAT);
+        }
+        self.token_path = path;
+        self
+    }
+
+    /// Whether the raw `path` is that one.
+    pub(super) fn is_token_path(&self, path: &str) -> bool {
+        let own = self.token_path.as_ref();
+        own.is_some_and(|own| own.as_str() == path)
+    }
+
     /// Every label that a match can carry.
     pub fn labels() -> impl Iterator<Item = &'static str> {
         DEFAULT_ROUTES
             .iter()
             .filter_map(|text| text.split_once(' ').map(|(_, path)| path))
-            .chain([EXTRA])
+            .chain([EXTRA, COMPAT])
     }
 
     /// The route for `method` and the raw `path`; HEAD is offered wherever GET is.

@@ -37,6 +37,14 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     EXPECT,
 ];
 
+/// Those of Next.js's own headers that its pages send: one that asks for data, and under `next dev` the
+/// ids by which React's debug channel finds its page (Next.js 16.4; without them a page waits for ever).
+const NEXTJS_PAGES: [&str; 3] = [
+    "x-nextjs-data",
+    "x-nextjs-request-id",
+    "x-nextjs-html-request-id",
+];
+
 /// What the app is told about where a request came from.
 pub struct Forwarding {
     /// Who asked, and behind trusted proxies those on the way from there, the peer last.
@@ -53,7 +61,8 @@ impl Forwarding {
     /// The headers of the request to the app, but for the host.
     pub(super) fn request_headers(&self, incoming: &HeaderMap) -> HeaderMap {
         let nominated = nominated(incoming);
-        let mut outgoing = HeaderMap::with_capacity(incoming.len() + 8);
+        // Room for what is told as well: a map that grows is made anew.
+        let mut outgoing = HeaderMap::with_capacity(incoming.len() + 10);
         for (name, value) in incoming {
             if *name != COOKIE && passes_up(name) && !nominated.contains(name) {
                 outgoing.append(name, value.clone());
@@ -117,7 +126,7 @@ fn passes_up(name: &HeaderName) -> bool {
     // (CVE-2025-29927).
     let is_inner = text.starts_with("x-middleware-")
         || text.starts_with("x-invoke-")
-        || (text.starts_with("x-nextjs-") && text != "x-nextjs-data")
+        || (text.starts_with("x-nextjs-") && !NEXTJS_PAGES.contains(&text))
         || text == "x-matched-path";
     let is_ours = text.starts_with("x-forwarded-") || text == "forwarded" || text == "x-real-ip";
     !(HOP_BY_HOP.contains(name) || *name == HOST || text.contains('_') || is_inner || is_ours)
@@ -205,6 +214,8 @@ mod tests {
             ("origin", "https://app.example"),
             ("next-router-state-tree", "x"),
             ("x-nextjs-data", "1"),
+            ("x-nextjs-request-id", "4a"),
+            ("x-nextjs-html-request-id", "4b"),
             ("x-csrf-token", "t"),
             ("range", "bytes=0-1"),
             ("x.y", "1"),

@@ -14,7 +14,7 @@ const LEAST_TOKEN: usize = 16;
 
 /// `[admin]`; `public` is where the API is served, which must be another port.
 pub(super) fn admin(fields: &mut Fields, public: SocketAddr) -> AdminConfig {
-    let listen = fields.read(&LISTEN, SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), any);
+    let listen = listen(fields);
     let origin = fields.last_origin();
     if overlap(listen, public) {
         let text = format!(
@@ -33,6 +33,11 @@ pub(super) fn admin(fields: &mut Fields, public: SocketAddr) -> AdminConfig {
     }
 }
 
+/// `admin.listen` alone.
+pub(super) fn listen(fields: &mut Fields) -> SocketAddr {
+    fields.read(&LISTEN, SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)), any)
+}
+
 const LISTEN: Key = key(
     "admin.listen",
     "Address of the listener of /livez, /readyz and /metrics. Only a restart changes it.",
@@ -40,7 +45,7 @@ const LISTEN: Key = key(
 .named(&["GATEWAY_ADMIN_LISTEN"]);
 const TOKEN: Key = key(
     "admin.token",
-    "Opens /config and /revocations there, as Authorization: Bearer; default: they do not exist.",
+    "Opens /appz, /config and /revocations there, as Authorization: Bearer; default: they do not exist.",
 )
 .named(&["GATEWAY_ADMIN_TOKEN"])
 .example("{ file = \"/run/secrets/admin_token\" }");

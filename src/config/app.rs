@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::bounds::timeout;
+use http::uri::PathAndQuery;
+
+use super::bounds::{any, timeout};
 use super::fields::{Fields, Key, key};
 use super::url::UpstreamUrl;
+use super::values::Value;
 use crate::app::AppConfig;
 
 /// `[app]`, for a gateway that listens on `listen`; `None` where there is no app.
@@ -17,12 +20,31 @@ pub(super) fn app(fields: &mut Fields, listen: SocketAddr) -> Option<AppConfig> 
     let connect_timeout = fields.read(&CONNECT_TIMEOUT, seconds(5), timeout);
     let first_byte_timeout = fields.read(&FIRST_BYTE_TIMEOUT, seconds(600), timeout);
     let idle_timeout = fields.read(&IDLE_TIMEOUT, seconds(300), timeout);
+    let health_path = fields.read(&HEALTH_PATH, PathAndQuery::from_static("/"), any);
     Some(AppConfig {
+        health_path,
         origin: origin?.uri().clone(),
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
     })
+}
+
+const HEALTH_PATH: Key = key(
+    "app.health_path",
+    "What /appz of the admin listener asks the app for; any answer but a server error is good.",
+);
+
+impl Value for PathAndQuery {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let is_plain = text.starts_with('/') && !text.contains(['"', '\\']);
+        let parsed = text.parse().ok().filter(|_| is_plain);
+        parsed.ok_or_else(|| "must be a path such as \"/healthz\"".to_owned())
+    }
+
+    fn to_toml(&self) -> String {
+        format!("\"{}\"", self.as_str())
+    }
 }
 
 const URL: Key = key(
@@ -41,7 +63,7 @@ const FIRST_BYTE_TIMEOUT: Key = key(
 );
 const IDLE_TIMEOUT: Key = key(
     "app.idle_timeout",
-    "Between two bytes of an answer of the app's; not for WebSockets.",
+    "Between two bytes of an answer of the app's, and for a request's small body; not for WebSockets.",
 );
 
 /// The app's origin, for a gateway that listens on `listen`.

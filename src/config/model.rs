@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::HeaderName;
 
 use super::url::UpstreamUrl;
+use crate::admission::TokenPath;
 use crate::admission::cross_origin::CrossOriginConfig;
 use crate::admission::limits::LimitsConfig;
 use crate::admission::routes::Route;
@@ -36,6 +37,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// `[app]`; `None`: what is outside `/v1` is nobody's.
     pub app: Option<AppConfig>,
+    /// `[compat]`
+    pub compat: CompatConfig,
     /// `[session]` and `[session_id]`
     pub session: SessionConfig,
     /// `[mint]`
@@ -103,6 +106,13 @@ pub struct RoutesConfig {
     pub request_headers: Vec<HeaderName>,
     /// Answer headers that pass to the page beside the built-in ones; none that the gateway owns.
     pub response_headers: Vec<HeaderName>,
+}
+
+/// What pages from before the gateway still ask for (`[compat]`).
+#[derive(Clone, Debug)]
+pub struct CompatConfig {
+    /// Where they fetched a token; `None`: nowhere.
+    pub token_path: Option<TokenPath>,
 }
 
 /// Behest, and the way there (`[upstream]`).

@@ -11,6 +11,12 @@ pub(super) fn verdict(error: &AppError) -> Verdict {
     match error {
         AppError::Client(error) => call(error),
         AppError::Answer(_) => invalid(),
+        AppError::BodySlow => told(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::RequestTimeout,
+            "The request's body came too slowly.",
+            Retry::Default,
+        ),
         AppError::BodyBroken | AppError::Target => told(
             StatusCode::BAD_REQUEST,
             Code::RequestInvalid,

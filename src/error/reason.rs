@@ -279,6 +279,7 @@ fn app(error: &AppError) -> Reason {
         AppError::Client(error) => client(error),
         AppError::Answer(_) => Reason::Answer,
         AppError::BodyBroken => Reason::BodyBroken,
+        AppError::BodySlow => Reason::BodySlow,
         AppError::Target => Reason::Target,
     }
 }

@@ -23,6 +23,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use super::appz;
 use super::revocations::{Desk, Page};
 use super::{Active, InForce, Shutdown};
 use crate::telemetry::line_budget::LineBudget;
@@ -125,10 +126,11 @@ impl Visitor {
             "/readyz" if self.pages.shutdown.is_ready() => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
             "/metrics" => self.metrics(),
+            "/appz" => self.app().await,
             "/config" => text(StatusCode::OK, self.pages.in_force.text()),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are /config and /revocations\n",
+                "there are /appz, /config and /revocations\n",
             ),
         }
     }
@@ -160,6 +162,14 @@ impl Visitor {
         let scheme = HeaderValue::from_static("Bearer");
         response.headers_mut().insert(WWW_AUTHENTICATE, scheme);
         Some(response)
+    }
+
+    async fn app(&self) -> Response<Full<Bytes>> {
+        let (status, page) = appz::page(&self.pages.active.load_full()).await;
+        let mut response = text(status, page);
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {

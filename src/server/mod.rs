@@ -5,6 +5,7 @@
 //! with a runtime of its own. Health, metrics, rotation and the drain run on the accepting thread.
 
 mod admin;
+mod appz;
 mod connection;
 mod files;
 mod guarded_body;

@@ -64,7 +64,7 @@ use self::provider::{Found, Provider};
 use self::session_id::SessionIds;
 use crate::client::Outbound;
 use crate::clock::Now;
-use crate::identity::Identity;
+use crate::identity::{Identity, SessionId};
 use crate::telemetry::metrics::Metrics;
 
 /// A recognised session.
@@ -253,6 +253,15 @@ impl SessionAuthenticator {
 
     fn lookups(&self) -> impl Iterator<Item = &lookup::Lookup> {
         self.providers.iter().filter_map(Provider::lookup)
+    }
+
+    /// The id that requests of `session` carry whose page names none of its own. Where Behest chooses
+    /// the id (`session_id.source = "minted"`), it is one by the source `claim`, which is never sent: a
+    /// name for the page alone.
+    #[must_use]
+    pub fn session_id(&self, session: &Session) -> Option<SessionId> {
+        let claim = session.claim.as_deref();
+        self.session_ids.own(&session.identity.user, claim)
     }
 
     /// Where the provider that recognised `session` looks for the user id.

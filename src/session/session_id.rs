@@ -6,8 +6,9 @@
 //! bit 0 the stable claim, bit 1 the page's own id. Each field is its length in bytes as a 64-bit
 //! big-endian number and then its UTF-8 bytes: the user id, always; the stable claim, with source
 //! `claim`, where the session has one; the page's `X-Session-Id`, with `mix_client`, where there is
-//! exactly one of visible ASCII and at most 128 bytes. So no two different sets of sources can give
-//! the same message, and a page can name nobody else's session.
+//! exactly one of visible ASCII and at most 128 bytes, and where it is not the id that the session has
+//! without it. So no two different sets of sources can give the same message, and a page can name
+//! nobody else's session.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -20,6 +21,9 @@ use crate::identity::{SessionId, UserId};
 /// The key without `session_id.key`. It need not be secret: Behest scopes a session id by user, so
 /// an id is a name and not a capability; and it must outlive every rotation of keys.
 const DEFAULT_KEY: &[u8] = b"behest-gateway: session id, version 1";
+
+/// What every id begins with.
+const PREFIX: &str = "gw_";
 
 const CLAIM: u8 = 1;
 const CLIENT: u8 = 2;
@@ -52,16 +56,33 @@ impl SessionIds {
         claim: Option<&str>,
         headers: &HeaderMap,
     ) -> Option<SessionId> {
-        let claim = match self.source {
-            SessionIdSource::Minted => return None,
-            SessionIdSource::User => None,
-            SessionIdSource::Claim => claim,
+        if self.source == SessionIdSource::Minted {
+            return None;
+        }
+        let client = client_id(headers).filter(|_| self.mix_client);
+        // A page may have it from `compat.token_path`, and means no other session by it.
+        let is_own = |client: &&str| {
+            let own = client.starts_with(PREFIX).then(|| self.own(user, claim));
+            own.flatten().is_some_and(|own| own.as_str() == *client)
         };
-        let client = if self.mix_client {
-            client_id(headers)
-        } else {
-            None
-        };
+        self.sign(
+            user,
+            self.counted(claim),
+            client.filter(|client| !is_own(client)),
+        )
+    }
+
+    /// The id without any word of the page's; by the source `claim` where Behest chooses.
+    pub(super) fn own(&self, user: &UserId, claim: Option<&str>) -> Option<SessionId> {
+        self.sign(user, self.counted(claim), None)
+    }
+
+    /// The stable claim, where it counts.
+    fn counted<'c>(&self, claim: Option<&'c str>) -> Option<&'c str> {
+        claim.filter(|_| self.source != SessionIdSource::User)
+    }
+
+    fn sign(&self, user: &UserId, claim: Option<&str>, client: Option<&str>) -> Option<SessionId> {
         let sources = claim.map_or(0, |_| CLAIM) | client.map_or(0, |_| CLIENT);
         let mut mac = hmac::Context::with_key(&self.key);
         mac.update(&[sources]);
@@ -70,7 +91,7 @@ impl SessionIds {
             mac.update(field.as_bytes());
         }
         let mac = mac.sign();
-        let mut id = String::from("gw_");
+        let mut id = String::from(PREFIX);
         BASE64URL.encode_string(mac.as_ref().get(..16)?, &mut id);
         SessionId::parse(&id)
     }
@@ -161,6 +182,24 @@ mod tests {
         }
         let unmixed = ids(SessionIdSource::User, false);
         assert_eq!(derive(&unmixed, "ada", None, &["chat-2"]), plain);
+    }
+
+    #[test]
+    fn a_sessions_own_id_is_not_mixed_with_itself_and_is_nothing_to_others() {
+        let mixed = ids(SessionIdSource::Claim, true);
+        let plain = derive(&mixed, "ada", Some("s1"), &[]);
+        assert_eq!(derive(&mixed, "ada", Some("s1"), &[&plain]), plain);
+        assert_ne!(derive(&mixed, "ada", Some("s2"), &[&plain]), plain);
+        assert_ne!(derive(&mixed, "eve", Some("s1"), &[&plain]), plain);
+    }
+
+    #[test]
+    fn where_behest_chooses_the_page_has_a_name_of_its_own() {
+        let ada = UserId::parse("ada").unwrap();
+        let own = |source| ids(source, true).own(&ada, Some("s1")).unwrap();
+        let minted = own(SessionIdSource::Minted);
+        assert_eq!(minted.as_str(), own(SessionIdSource::Claim).as_str());
+        assert_ne!(minted.as_str(), own(SessionIdSource::User).as_str());
     }
 
     #[test]

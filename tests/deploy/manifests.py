@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import textwrap
 from functools import cache
 from pathlib import Path
 
@@ -96,7 +97,8 @@ def helm_template(values: dict, folder: Path, chart: Path = CHART, release: str 
 
 def fenced(page: Path, language: str) -> list[str]:
     """The blocks of code in that language on a page."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.M | re.S)
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", page.read_text(), re.M | re.S)
+    return [textwrap.dedent(block) for _, block in found]
 
 
 def app_chart(folder: Path, kind: str) -> Path:

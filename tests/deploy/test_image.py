@@ -18,7 +18,7 @@ from dockerfile import EMULATOR, GATEWAY, IGNORE, ROOT, STAGES, context, user
 from figures import report  # noqa: F401: a fixture
 
 HERE = Path(__file__).resolve().parent
-TARGET_DIR = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+TARGET_DIR = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 BIN_DIR = ROOT / os.environ.get("BIN_DIR", "target/debug")
 WORK = ROOT / "target/e2e/image"
 BUILD_WITHIN = 2400

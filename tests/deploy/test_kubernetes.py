@@ -296,6 +296,16 @@ def test_a_gateway_of_its_own_has_what_production_asks_for(rendered, request):
         assert spec["topologySpreadConstraints"] and spec["affinity"]["podAntiAffinity"]
 
 
+def test_every_file_is_part_of_an_overlay_or_an_example():
+    used = {KUBERNETES / name for name in EXAMPLES} | {KUBERNETES / "README.md"}
+    for file in KUBERNETES.rglob("kustomization.yaml"):
+        (kustomization,) = documents(file.read_text())
+        named = [*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", []))]
+        named += [env for generator in kustomization["configMapGenerator"] for env in generator.get("envs", [])]
+        used |= {file, *((file.parent / name).resolve() for name in named)}
+    assert {path for path in KUBERNETES.rglob("*") if path.is_file()} == {path for path in used if path.is_file()}
+
+
 def test_the_overlays_start_the_same_gateway():
     """Kustomize has no way to share a container among lists: what differs is told here."""
     own = {"restartPolicy", "resources"}

@@ -1,6 +1,7 @@
 //! The app behind the gateway: what is outside `/v1` reaches it as it is, and comes back as it is.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use behest_gateway::emulator::RequestRecord;
 use bytes::Bytes;
@@ -330,6 +331,20 @@ async fn a_body_beyond_the_apis_limits_reaches_the_app() {
         .body(Full::default())
         .unwrap();
     assert_eq!(asked(&stage, empty).await.text(), "\"0\"");
+}
+
+#[tokio::test]
+async fn a_small_body_that_does_not_come_is_given_up_and_holds_no_connection_of_the_apps() {
+    let listener = listen().await;
+    let env = [("GATEWAY_APP__IDLE_TIMEOUT", "300ms")];
+    let stage = before(listener.local_addr().unwrap(), &env).await;
+    let mut wire = Wire::connect(stage.server.address()).await;
+    let head = "POST /form HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf";
+    wire.write(head).await.unwrap();
+    let answer = wire.read_head().await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    let accepted = tokio::time::timeout(Duration::from_millis(50), listener.accept()).await;
+    assert!(accepted.is_err(), "the app has heard of it");
 }
 
 #[tokio::test]

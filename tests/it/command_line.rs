@@ -29,6 +29,7 @@ fn help_says_what_it_is_what_it_needs_and_what_it_can() {
     assert_eq!(outcome.code, Some(0), "{outcome:?}");
     for word in [
         "check",
+        "health",
         "inspect",
         "BEHEST_KEY",
         "BEHEST_BASE_URL",

@@ -93,6 +93,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ),
     ("flight", &[]),
     ("identity", &[]),
+    ("health", &["clock"]),
     ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("revocation", &["clock", "identity"]),
     ("retry_after", &["clock"]),

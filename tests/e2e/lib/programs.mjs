@@ -52,13 +52,18 @@ export async function until(what, question, limit = 5_000, every = 5) {
 export class Program {
   #child;
   #exit;
+  #group;
   output = '';
 
-  constructor(name, args, env) {
+  /** `name`: one of the project's programs, or the path of another; with `group` its children are ended with it. */
+  constructor(name, args, env, { cwd, group = false } = {}) {
     this.name = name;
+    this.#group = group;
     this.#child = spawn(resolve(BIN_DIR, name), args, {
       env: { PATH: process.env.PATH, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      cwd,
+      detached: group,
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.output += text));
@@ -91,15 +96,21 @@ export class Program {
   }
 
   signal(name) {
-    this.#child.kill(name);
+    if (!this.#group || this.pid === undefined) return void this.#child.kill(name);
+    try {
+      process.kill(-this.pid, name);
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error; // all of them are gone
+    }
   }
 
   /** Ends the program and waits for it; killed outright when it does not go within 5 s. */
   async stop(signal = 'SIGTERM') {
-    if (this.running) this.#child.kill(signal);
-    const forced = setTimeout(() => this.#child.kill('SIGKILL'), 5_000);
+    if (this.running) this.signal(signal);
+    const forced = setTimeout(() => this.signal('SIGKILL'), 5_000);
     const how = await this.#exit;
     clearTimeout(forced);
+    if (this.#group) this.signal('SIGKILL');
     return how;
   }
 }
@@ -110,9 +121,9 @@ export class Program {
  */
 export async function startProgram(arrange, tries = 3) {
   for (let attempt = 1; ; attempt++) {
-    const { name, args = [], env = {}, readyUrl } = await arrange(freePort);
+    const { name, args = [], env = {}, readyUrl, ...where } = await arrange(freePort);
     try {
-      return await new Program(name, args, env).ready(readyUrl);
+      return await new Program(name, args, env, where).ready(readyUrl);
     } catch (error) {
       if (attempt >= tries || !/in use|EADDRINUSE/i.test(error.message)) throw error;
     }
