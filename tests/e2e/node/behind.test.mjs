@@ -111,17 +111,18 @@ for (const kind of KINDS) {
         });
       }
 
-      // Once over each protocol: it takes its time.
-      const heavy = { skip: (way.shape === 'whole') !== (way.protocol === 'h1') };
-      test(`${name}: a body of 20 MiB passes whole, and one over the limit is the gateway’s own 413`, heavy, async () => {
-        const request = chat(way, { model: 'emulator-fast', stream: false, content: 'x'.repeat(20 * MiB) });
-        const passed = await visit(front, request);
-        assert.equal(passed.status, 200, passed.text.slice(0, 500));
-        assert.equal(stack.tap.calls[0].body.length, request.body.length);
-        const over = await visit(front, chat(way, { content: 'x'.repeat(33 * MiB) }));
-        assert.deepEqual([over.status, over.headers['x-gateway-error']], [413, 'body_too_large']);
-        assert.equal(stack.tap.calls.length, 1);
-      });
+      // Over each protocol, but not in each shape: it takes its time.
+      if ((way.shape === 'whole') === (way.protocol === 'h1')) {
+        test(`${name}: a body of 20 MiB passes whole, and one over the limit is the gateway’s own 413`, async () => {
+          const request = chat(way, { model: 'emulator-fast', stream: false, content: 'x'.repeat(20 * MiB) });
+          const passed = await visit(front, request);
+          assert.equal(passed.status, 200, passed.text.slice(0, 500));
+          assert.equal(stack.tap.calls[0].body.length, request.body.length);
+          const over = await visit(front, chat(way, { content: 'x'.repeat(33 * MiB) }));
+          assert.deepEqual([over.status, over.headers['x-gateway-error']], [413, 'body_too_large']);
+          assert.equal(stack.tap.calls.length, 1);
+        });
+      }
 
       test(`${name}: the gateway’s errors pass unchanged`, async () => {
         const refused = await visit(front, chat(way, { headers: { cookie: 'theme=dark' } }));
