@@ -40,13 +40,16 @@ async function stream(answer) {
   answer.end();
 }
 
+/** A session in chunks, as Auth.js sets them. */
+const CHUNKS = [0, 1, 2, 3, 4].map((i) => `session.${i}=${'c'.repeat(3_900)}`);
+
 /** Starts the app on a free port. `headers` in its JSON are those that reached it. */
 export async function startEchoApp() {
   const tunnels = new Set();
   const server = createServer((request, answer) => {
     if (request.url === '/stream') return void stream(answer);
     answer.setHeader('content-type', 'application/json');
-    answer.setHeader('set-cookie', ['seen=1; Path=/; HttpOnly', `large=${'c'.repeat(3_900)}`, `more=${'c'.repeat(3_900)}`]);
+    answer.setHeader('set-cookie', ['seen=1; Path=/; HttpOnly', ...CHUNKS]);
     answer.end(JSON.stringify({ app: true, method: request.method, url: request.url, headers: request.headers }));
   });
   server.on('upgrade', (request, socket) => {

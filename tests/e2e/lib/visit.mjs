@@ -39,7 +39,7 @@ export class Visit {
   }
 
   #overHttp1(site, to, request, body) {
-    const asked = https.request({ ...to, ...request, agent: false });
+    const asked = https.request({ ...to, ...request, agent: false, maxHeaderSize: 64 * 1024 });
     asked.on('response', (answer) => this.#read(answer.statusCode, answer.headers, answer, () => answer.complete));
     asked.on('error', (error) => this.#gone(error));
     asked.end(body);
@@ -65,7 +65,8 @@ export class Visit {
     Object.assign(this, { status, headers });
     source.on('data', (bytes) => this.pieces.push([performance.now(), bytes]));
     source.on('error', () => {}); // a cut answer is one of the things tested; `close` follows
-    source.on('close', () => this.#over(whole()));
+    // Not the close alone: where the body is still being sent, that comes only when it is given up.
+    for (const last of ['end', 'close']) source.on(last, () => this.#over(whole()));
     this.answered(this);
   }
 

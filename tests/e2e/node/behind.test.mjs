@@ -111,15 +111,18 @@ for (const kind of KINDS) {
         });
       }
 
-      test(`${name}: a body of 20 MiB passes whole, and one over the limit is the gateway’s own 413`, async () => {
-        const request = chat(way, { model: 'emulator-fast', stream: false, content: 'x'.repeat(20 * MiB) });
-        const passed = await visit(front, request);
-        assert.equal(passed.status, 200, passed.text.slice(0, 500));
-        assert.equal(stack.tap.calls[0].body.length, request.body.length);
-        const over = await visit(front, chat(way, { content: 'x'.repeat(33 * MiB) }));
-        assert.deepEqual([over.status, over.headers['x-gateway-error']], [413, 'body_too_large']);
-        assert.equal(stack.tap.calls.length, 1);
-      });
+      // Over each protocol, but not in each shape: it takes its time.
+      if ((way.shape === 'whole') === (way.protocol === 'h1')) {
+        test(`${name}: a body of 20 MiB passes whole, and one over the limit is the gateway’s own 413`, async () => {
+          const request = chat(way, { model: 'emulator-fast', stream: false, content: 'x'.repeat(20 * MiB) });
+          const passed = await visit(front, request);
+          assert.equal(passed.status, 200, passed.text.slice(0, 500));
+          assert.equal(stack.tap.calls[0].body.length, request.body.length);
+          const over = await visit(front, chat(way, { content: 'x'.repeat(33 * MiB) }));
+          assert.deepEqual([over.status, over.headers['x-gateway-error']], [413, 'body_too_large']);
+          assert.equal(stack.tap.calls.length, 1);
+        });
+      }
 
       test(`${name}: the gateway’s errors pass unchanged`, async () => {
         const refused = await visit(front, chat(way, { headers: { cookie: 'theme=dark' } }));
@@ -156,9 +159,9 @@ for (const kind of KINDS) {
         assert.deepEqual([own.status, own.whole], [200, true]);
       });
 
-      test(`${name}: a session in several cookies of 4 KB is served`, async () => {
-        const chunks = await v5({ sub: 'usr_large', tier: 'pro', groups: 'g'.repeat(9_000) });
-        assert.ok(chunks.length >= 3, 'it is chunked');
+      test(`${name}: a session in many cookies of 4 KB is served`, async () => {
+        const chunks = await v5({ sub: 'usr_large', tier: 'pro', groups: 'g'.repeat(16_000) });
+        assert.ok(header(chunks).length > 20_000, 'it is large');
         const served = await visit(front, chat(way, { model: 'emulator-fast', headers: { cookie: header(chunks) } }));
         assert.equal(served.status, 200, served.text.slice(0, 500));
         assert.equal(stack.tap.calls[0].token.claims.uid, 'usr_large');
@@ -177,7 +180,7 @@ for (const kind of KINDS) {
         };
         const page = await visit(front, { ...way, path: '/v1x/page?q=%2F', headers: { cookie: 'theme=dark', ...spoofed }, from: CLIENT });
         assert.equal(page.status, 200, page.text);
-        assert.equal(page.headers['set-cookie'].length, 3, 'the app’s cookies pass, large ones too');
+        assert.equal(page.headers['set-cookie'].length, 6, 'the app’s cookies pass, large ones too');
         const { url, headers } = JSON.parse(page.text);
         assert.equal(url, '/v1x/page?q=%2F');
         assert.deepEqual([headers.host, headers.cookie], [way.site, 'theme=dark']);
