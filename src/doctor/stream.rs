@@ -26,7 +26,7 @@ const ASK: &str = "Count from one to thirty in words, one word a line, and nothi
 
 const UNBUFFER: &str = "turn buffering off for /v1/ in what stands in front. nginx: proxy_buffering \
     off, and do not ignore X-Accel-Buffering; Traefik: no buffering and no compress middleware; Caddy: \
-    flush_interval -1, and no encode for /v1/*; Cloudflare: no rule that transforms or caches /v1/; a \
+    no encode for /v1/*, and no flush_interval; Cloudflare: no rule that transforms or caches /v1/; a \
     load balancer or WAF that inspects answers must leave text/event-stream out";
 
 const UNCOMPRESS: &str = "leave text/event-stream, or all of /v1/, out of compression in what stands in \

@@ -145,6 +145,7 @@ describe('people at the example app', () => {
         document.forms[0].submit();
       }, api);
       assert.equal((await answered).status(), 403, host);
+      await page.waitForURL(api); // Chromium may never close a page that is about to show another
       await page.close();
     }
     await until('all ten are refused', () => logged('cross_origin_refused') >= refused + 10);
