@@ -143,6 +143,7 @@ describe('people at the example app', () => {
         document.forms[0].submit();
       }, api);
       assert.equal((await answered).status(), 403, host);
+      await page.waitForURL(api); // a page that is closed while it goes elsewhere may never be closed
       await page.close();
     }
     await until('all ten are refused', () => logged('cross_origin_refused') >= refused + 10);
