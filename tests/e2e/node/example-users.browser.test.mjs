@@ -32,6 +32,8 @@ function upgradeFrom(origin, to, headers = {}) {
     });
     asked.on('response', (answer) => (answer.resume(), done([answer.statusCode, answer.headers['x-gateway-error']])));
     asked.on('upgrade', (answer, socket) => (socket.destroy(), done([answer.statusCode, undefined])));
+    // A built Next.js app leaves what it has no use for without an answer.
+    asked.setTimeout(1_500, () => (asked.destroy(), done([0, undefined])));
     asked.on('error', failed).end();
   });
 }
@@ -143,7 +145,7 @@ describe('people at the example app', () => {
         document.forms[0].submit();
       }, api);
       assert.equal((await answered).status(), 403, host);
-      await page.waitForURL(api); // a page that is closed while it goes elsewhere may never be closed
+      await page.waitForURL(api); // Chromium may never close a page that is about to show another
       await page.close();
     }
     await until('all ten are refused', () => logged('cross_origin_refused') >= refused + 10);
@@ -168,7 +170,7 @@ describe('people at the example app', () => {
     const log = await chromium.close();
     chromium = undefined;
     const { sent, answered } = assertNoCredentials(log, kept);
-    assert.match(sent, /^GET \/api\/auth\/callback\/oidc\?code=/m);
-    for (const name of ['Ada', 'Grace', 'Round 2']) assert.ok(answered.includes(name), name);
+    assert.match(sent, /GET \/api\/auth\/callback\/oidc\?code=/);
+    for (const name of ['Ada Lovelace', 'Grace Hopper', 'Mary Somerville']) assert.ok(answered.includes(name), name);
   });
 });
