@@ -171,6 +171,6 @@ describe('people at the example app', () => {
     chromium = undefined;
     const { sent, answered } = assertNoCredentials(log, kept);
     assert.match(sent, /GET \/api\/auth\/callback\/oidc\?code=/);
-    for (const name of ['Ada', 'Grace', 'Round 2']) assert.ok(answered.includes(name), name);
+    for (const name of ['Ada Lovelace', 'Grace Hopper', 'Mary Somerville']) assert.ok(answered.includes(name), name);
   });
 });
