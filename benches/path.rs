@@ -2,9 +2,10 @@
 //!
 //! Servers with one worker thread each, in front of one upstream that answers 1 KB of JSON at once: a
 //! proxy that only forwards, with the gateway's own client; the gateway; the gateway with its access
-//! log; and the gateway with the upstream as its app, for a path outside the API. 32 connections send 400 bytes of JSON with 100 users' Auth.js cookies in
-//! turn; tokens are signed locally and cached. What is counted is the CPU time of the worker thread
-//! (`/proc/self/task/…/schedstat`), so that the load and the upstream on the same machine do not.
+//! log; and the gateway with the upstream as its app, for a path outside the API. 32 connections send
+//! 400 bytes of JSON with 100 users' Auth.js cookies in turn; tokens are signed locally and cached. What
+//! is counted is the CPU time of the worker thread (`/proc/self/task/…/schedstat`), so that the load and
+//! the upstream on the same machine do not.
 //!
 //! `cargo bench --bench path` prints the medians. `ROUNDS` and `REQUESTS` (per round) can be set.
 

@@ -26,7 +26,7 @@ const HEAD: &str = "<!doctype html>
 <meta charset=\"utf-8\">
 <meta name=\"viewport\" content=\"width=device-width\">
 <meta name=\"color-scheme\" content=\"light dark\">
-<title>The app is not there</title>
+<title>No answer from the app</title>
 <style>
   body { font: 1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 20vh auto; padding: 0 1rem }
   h1 { font-size: 1.25rem }
