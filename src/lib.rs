@@ -49,6 +49,9 @@
 //! | [`session`] | THE list of session providers; [`mod@inspect`] explains one cookie |
 //! | [`token`] | THE list of mint modes; the cache |
 //! | [`revocation`] | sessions that an operator has ended |
+//! | [`metering`] | tokens and cost, read from answers as they pass |
+//! | [`budget`] | what a user may spend: limits, reservations, the stores that count |
+//! | [`usage`] | one record a request: where it goes, and what is shown of all of them |
 //! | [`forward`] | the way to Behest and back |
 //! | [`app`] | the way to the app, for everything outside `/v1` |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
@@ -78,6 +81,7 @@
 
 pub mod admission;
 pub mod app;
+pub mod budget;
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -92,6 +96,7 @@ pub mod generation;
 pub mod health;
 pub mod identity;
 pub mod inspect;
+pub mod metering;
 #[cfg(test)]
 mod properties;
 mod retry_after;
@@ -102,3 +107,4 @@ pub mod session;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod usage;

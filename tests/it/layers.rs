@@ -11,6 +11,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("admission", &["identity"]),
     // Neither tokens nor sessions: nothing of Behest's can go to the app.
     ("app", &["admission", "client"]),
+    ("budget", &[]),
     ("client", &["clock"]),
     ("clock", &[]),
     (
@@ -95,6 +96,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("identity", &[]),
     ("health", &["clock"]),
     ("inspect", &["clock", "identity", "session", "telemetry"]),
+    ("metering", &[]),
     ("revocation", &["clock", "identity"]),
     ("retry_after", &["clock"]),
     ("secret", &[]),
@@ -138,6 +140,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    ("usage", &["metering"]),
 ];
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
@@ -180,7 +183,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("socket2::", &["client/watched.rs"]),
     ("webpki_roots::", &["tls.rs"]),
+    ("crc32fast::", &["budget/journal.rs"]),
     ("h2::", &["server/refused.rs"]),
+    ("jiff::", &["budget/window.rs"]),
     ("clap::", &["main.rs"]),
     ("rustix::", &["secret.rs", "server/files.rs"]),
     ("tracing_subscriber::", &["telemetry/logging.rs"]),

@@ -1,0 +1,8 @@
+//! What a request used: tokens read from the answer as it passes, and what they cost.
+//!
+//! Guarantees: no frame waits for it, its memory is bounded, and nothing is invented: an answer that
+//! does not say what it used is [`Certainty::Unknown`].
+
+mod tokens;
+
+pub use self::tokens::{Certainty, Cost, Measured, ModelName, Tokens};

@@ -1,0 +1,8 @@
+//! Who used what: one [`UsageRecord`] a request, where it goes, and what is kept of it to look at.
+//!
+//! Guarantees: no prompt, answer, token or cookie is in a record; the user stands in it as
+//! configuration wants it; nothing here makes a request wait or fail.
+
+mod record;
+
+pub use self::record::UsageRecord;
