@@ -6,7 +6,9 @@
 //! passed by one estimate at most, however many requests run side by side.
 
 mod claim;
+mod config;
 mod limits;
 
-pub use self::claim::{Amounts, Claim, Refused, Standing};
+pub use self::claim::{Amounts, Claim, OverBudget, Refused, Standing};
+pub use self::config::{BudgetConfig, OnExhausted, WindowKind};
 pub use self::limits::{LimitKind, Limits, Policy, Scope};

@@ -83,9 +83,22 @@ impl Standing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// A limit is used up.
-    #[error("{} of the {} is used up: {} of {}", .0.kind.label(), .0.scope.label(), .0.used, .0.limit)]
+    #[error("{} of the {} is used up: {} used and {} reserved of {}", .0.kind.label(), .0.scope.label(), .0.used, .0.reserved, .0.limit)]
     Limit(Standing),
     /// The store does not answer, and limits are to hold also then (`store.fail_…` = "closed").
     #[error("the store of budgets does not answer")]
     Unavailable,
+}
+
+/// A refusal, with what its answer has to say.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{refused} (tier {})", .policy.tier)]
+pub struct OverBudget {
+    /// Why.
+    #[source]
+    pub refused: Refused,
+    /// What the user's tier may spend.
+    pub policy: Arc<Policy>,
+    /// When it was refused, in Unix seconds.
+    pub at: u64,
 }

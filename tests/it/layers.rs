@@ -38,8 +38,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         &[
             "admission",
             "app",
+            "budget",
             "client",
             "forward",
+            "metering",
             "revocation",
             "session",
             "telemetry",

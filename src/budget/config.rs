@@ -1,0 +1,82 @@
+//! What configuration says of budgets (`[budgets]`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::limits::Policy;
+
+/// `[budgets]`, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// For tiers without a table of their own.
+    pub default: Arc<Policy>,
+    /// By the session's tier, as text.
+    pub tiers: BTreeMap<String, Arc<Policy>>,
+    /// What an answer is thought to need where the request does not bound it; default 4096 tokens.
+    pub default_max_tokens: u64,
+    /// What becomes of a stream that uses a budget up; default: it finishes.
+    pub on_exhausted: OnExhausted,
+    /// IANA name of the zone in which days and months begin; default `UTC`.
+    pub time_zone: String,
+    /// How windows pass; default: by the calendar.
+    pub window: WindowKind,
+    /// Percent of a limit that the operator hears of, once a window; ascending; default 50, 80, 100.
+    pub thresholds: Vec<u8>,
+    /// Whether users may ask for their own use (`GET /v1/usage/me`); default false.
+    pub usage_me: bool,
+}
+
+/// What becomes of a stream that uses a budget up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// It finishes; the next request is refused.
+    #[default]
+    Finish,
+    /// It ends at the limit, with an error in it.
+    Cut,
+}
+
+/// How windows of a day and a month pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WindowKind {
+    /// They begin at midnight, and on the first of the month.
+    #[default]
+    Calendar,
+    /// They end now: the window before counts for as much of it as they still cover.
+    Sliding,
+}
+
+impl BudgetConfig {
+    /// What `tier` may spend; `None` is a session without one.
+    #[must_use]
+    pub fn policy(&self, tier: Option<&str>) -> &Arc<Policy> {
+        let own = tier.and_then(|tier| self.tiers.get(tier));
+        own.unwrap_or(&self.default)
+    }
+
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let mut policies = self.tiers.values().chain([&self.default]);
+        policies.all(|policy| policy.user.is_empty() && policy.session.is_empty())
+    }
+}
+
+impl Default for BudgetConfig {
+    fn default() -> Self {
+        let default = Policy {
+            tier: "default".to_owned(),
+            ..Policy::default()
+        };
+        Self {
+            default: Arc::new(default),
+            tiers: BTreeMap::new(),
+            default_max_tokens: 4096,
+            on_exhausted: OnExhausted::Finish,
+            time_zone: "UTC".to_owned(),
+            window: WindowKind::Calendar,
+            thresholds: vec![50, 80, 100],
+            usage_me: false,
+        }
+    }
+}
