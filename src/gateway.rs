@@ -3,6 +3,7 @@
 mod app;
 mod compat;
 mod front;
+mod own;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -90,9 +91,9 @@ impl Gateway {
             Ok(Entry::App(request)) => {
                 return Box::pin(self.pass_to_app(request, peer, is_head, record)).await;
             }
-            Ok(Entry::Compat(request)) => {
-                match Box::pin(self.stand_in(&request, peer, &mut record)).await {
-                    Ok(response) => compat::answered(response, record),
+            Ok(Entry::Own(request)) => {
+                match Box::pin(self.answer_itself(&request, peer, &mut record)).await {
+                    Ok(response) => own::answered(response, record),
                     Err(error) => refuse(&error, is_head, record),
                 }
             }
