@@ -3,6 +3,8 @@
 //! Guarantees: no prompt, answer, token or cookie is in a record; the user stands in it as
 //! configuration wants it; nothing here makes a request wait or fail.
 
+mod privacy;
 mod record;
 
+pub use self::privacy::UserPrivacy;
 pub use self::record::UsageRecord;

@@ -95,7 +95,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("flight", &[]),
-    ("identity", &[]),
+    ("identity", &["secret"]),
     ("health", &["clock"]),
     ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("metering", &[]),
@@ -142,7 +142,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("usage", &["metering"]),
+    ("usage", &["identity", "metering"]),
 ];
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
