@@ -3,10 +3,12 @@
 //! Guarantees: no frame waits for it, its memory is bounded, and nothing is invented: an answer that
 //! does not say what it used is [`Certainty::Unknown`].
 
+mod config;
 mod price;
 mod prices;
 mod tokens;
 
+pub use self::config::MeteringConfig;
 pub use self::price::Price;
 pub use self::prices::PriceTable;
 pub use self::tokens::{Certainty, Cost, Measured, ModelName, Tokens};

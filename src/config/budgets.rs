@@ -15,11 +15,6 @@ const DEFAULT: &str = "default";
 /// `[budgets]`
 pub(super) fn budgets(fields: &mut Fields) -> BudgetConfig {
     let unset = BudgetConfig::default();
-    let policy = Policy {
-        tier: DEFAULT.to_owned(),
-        user: limits(fields, &USER),
-        session: limits(fields, &SESSION),
-    };
     BudgetConfig {
         time_zone: fields.read(&TIME_ZONE, unset.time_zone, time_zone),
         window: fields.read(&WINDOW, unset.window, any),
@@ -28,7 +23,11 @@ pub(super) fn budgets(fields: &mut Fields) -> BudgetConfig {
         thresholds: thresholds(fields),
         usage_me: fields.read(&USAGE_ME, false, any),
         tiers: tiers(fields),
-        default: Arc::new(policy),
+        default: Arc::new(Policy {
+            tier: DEFAULT.to_owned(),
+            user: limits(fields, &USER),
+            session: limits(fields, &SESSION),
+        }),
     }
 }
 
@@ -46,7 +45,9 @@ fn thresholds(fields: &mut Fields) -> Vec<u8> {
         })
     });
     let percents = percents.into_iter();
-    percents.filter_map(|percent| u8::try_from(percent).ok()).collect()
+    percents
+        .filter_map(|percent| u8::try_from(percent).ok())
+        .collect()
 }
 
 /// The limits of tiers without a table, each a key of its own.
@@ -101,7 +102,9 @@ fn tier(fields: &mut Fields, name: &str, path: &str, table: &toml::Table) -> Pol
         }
     };
     let own = table.iter().filter(|(key, _)| *key != "session");
-    let own: toml::Table = own.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let own: toml::Table = own
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     Policy {
         tier: name.to_owned(),
         user: tier_limits(fields, path, &own),
@@ -115,7 +118,10 @@ fn tier_limits(fields: &mut Fields, path: &str, table: &toml::Table) -> Limits {
         let place = format!("{path}.{name}");
         let Some(kind) = LimitKind::ALL.into_iter().find(|kind| kind.label() == name) else {
             let known = LimitKind::ALL.map(LimitKind::label).join(", ");
-            fields.problem(place, format!("is no limit: there are {known}, and session"));
+            fields.problem(
+                place,
+                format!("is no limit: there are {known}, and session"),
+            );
             continue;
         };
         let limit = if kind.is_cost() {
@@ -135,7 +141,11 @@ fn tier_limits(fields: &mut Fields, path: &str, table: &toml::Table) -> Limits {
 fn value_shown(tiers: &BTreeMap<String, Arc<Policy>>) -> String {
     let limits = |limits: &Limits| -> Vec<String> {
         let shown = |(kind, limit): (LimitKind, u64)| {
-            let value = if kind.is_cost() { Usd(limit).to_toml() } else { limit.to_string() };
+            let value = if kind.is_cost() {
+                Usd(limit).to_toml()
+            } else {
+                limit.to_string()
+            };
             format!("{} = {value}", kind.label())
         };
         limits.iter().map(shown).collect()
@@ -241,10 +251,34 @@ const SESSION: [Key; LimitKind::COUNT] = [
         "The same of one session of a user.",
     )
     .example("30"),
-    key("budgets.default.session.concurrent_requests", "Requests at once (429).").example("2"),
-    key("budgets.default.session.requests_per_day", "Requests a day (402).").example("1000"),
-    key("budgets.default.session.tokens_per_day", "Tokens a day (402).").example("100000"),
-    key("budgets.default.session.tokens_per_month", "Tokens a month (402).").example("1000000"),
-    key("budgets.default.session.usd_per_day", "US dollars a day (402).").example("0.50"),
-    key("budgets.default.session.usd_per_month", "US dollars a month (402).").example("5"),
+    key(
+        "budgets.default.session.concurrent_requests",
+        "Requests at once (429).",
+    )
+    .example("2"),
+    key(
+        "budgets.default.session.requests_per_day",
+        "Requests a day (402).",
+    )
+    .example("1000"),
+    key(
+        "budgets.default.session.tokens_per_day",
+        "Tokens a day (402).",
+    )
+    .example("100000"),
+    key(
+        "budgets.default.session.tokens_per_month",
+        "Tokens a month (402).",
+    )
+    .example("1000000"),
+    key(
+        "budgets.default.session.usd_per_day",
+        "US dollars a day (402).",
+    )
+    .example("0.50"),
+    key(
+        "budgets.default.session.usd_per_month",
+        "US dollars a month (402).",
+    )
+    .example("5"),
 ];

@@ -16,6 +16,8 @@ use crate::admission::limits::LimitsConfig;
 use crate::admission::routes::Route;
 use crate::admission::trusted_proxies::AddressBlock;
 use crate::app::AppConfig;
+use crate::budget::BudgetConfig;
+use crate::metering::MeteringConfig;
 use crate::secret::Secret;
 use crate::session::SessionConfig;
 use crate::token::{CacheConfig, MintConfig};
@@ -47,6 +49,10 @@ pub struct Config {
     pub cache: CacheConfig,
     /// `[telemetry]`
     pub telemetry: TelemetryConfig,
+    /// `[metering]`
+    pub metering: MeteringConfig,
+    /// `[budgets]`
+    pub budgets: BudgetConfig,
 }
 
 /// The public listener (`[server]`).

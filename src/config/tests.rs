@@ -189,8 +189,9 @@ fn provider_with(name: &str) -> &'static str {
     }
 }
 
-/// Writes what an issuer's keys are in, by the names of the examples.
+/// Writes what an issuer's keys and prices are in, by the names of the examples.
 fn issuer_files(folder: &Path) -> String {
+    std::fs::copy(repository_file("prices.toml"), folder.join("prices.toml")).unwrap();
     let keys = include_str!("sessions/signed/tests/keys.json");
     std::fs::write(folder.join("jwks.json"), keys).unwrap();
     let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
@@ -221,7 +222,10 @@ fn every_file_in_config_is_tested_here() {
     let folder = std::fs::read_dir(repository_file("")).unwrap();
     let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["gateway.toml", "providers", "reference.toml"]);
+    assert_eq!(
+        names,
+        ["gateway.toml", "prices.toml", "providers", "reference.toml"]
+    );
 }
 
 #[test]

@@ -70,9 +70,8 @@ impl Value for Usd {
     fn from_text(text: &str) -> Result<Self, String> {
         let fault = || "must be US dollars such as 1.50, with 9 decimals at most".to_owned();
         let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
-        let is_number = |digits: &str| {
-            !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
-        };
+        let is_number =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
         if !is_number(whole) || !is_number(decimals) || decimals.len() > 9 {
             return Err(fault());
         }

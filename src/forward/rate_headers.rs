@@ -44,7 +44,10 @@ pub fn tell(headers: &mut HeaderMap, standings: &[Standing], now: u64) {
 }
 
 fn is_of_requests(kind: LimitKind) -> bool {
-    matches!(kind, LimitKind::RequestsPerMinute | LimitKind::RequestsPerDay)
+    matches!(
+        kind,
+        LimitKind::RequestsPerMinute | LimitKind::RequestsPerDay
+    )
 }
 
 fn is_of_tokens(kind: LimitKind) -> bool {

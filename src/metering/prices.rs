@@ -3,7 +3,7 @@
 //! Guarantees: a model that no entry names has the default price or none, never another's; labels are
 //! the table's own names and `other`, however many models there are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
@@ -25,7 +25,7 @@ pub struct PriceTable {
     date: String,
     entries: Vec<Entry>,
     /// Folded names to their place in `entries`.
-    exact: HashMap<String, usize>,
+    exact: BTreeMap<String, usize>,
     /// Folded beginnings and their places, the longest first.
     beginnings: Vec<(String, usize)>,
     default: Option<Price>,
@@ -70,7 +70,7 @@ impl PriceTable {
         let mut read = Self {
             date: date.unwrap_or_default(),
             entries: Vec::new(),
-            exact: HashMap::new(),
+            exact: BTreeMap::new(),
             beginnings: Vec::new(),
             default: None,
         };
