@@ -142,7 +142,18 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("usage", &["identity", "metering"]),
+    (
+        "usage",
+        &[
+            "budget",
+            "client",
+            "clock",
+            "identity",
+            "metering",
+            "retry_after",
+            "secret",
+        ],
+    ),
 ];
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
