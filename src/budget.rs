@@ -8,9 +8,9 @@
 mod claim;
 mod config;
 mod limits;
-mod window;
+pub mod window;
 
 pub use self::claim::{Amounts, Claim, OverBudget, Refused, Standing};
-pub use self::config::{BudgetConfig, OnExhausted, WindowKind};
+pub use self::config::{BudgetConfig, OnExhausted};
 pub use self::limits::{LimitKind, Limits, Policy, Scope};
-pub use self::window::parse_zone;
+pub use self::window::{WindowKind, parse_zone};

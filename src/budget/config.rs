@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::limits::Policy;
+use super::window::WindowKind;
 
 /// `[budgets]`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,16 +35,6 @@ pub enum OnExhausted {
     Finish,
     /// It ends at the limit, with an error in it.
     Cut,
-}
-
-/// How windows of a day and a month pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WindowKind {
-    /// They begin at midnight, and on the first of the month.
-    #[default]
-    Calendar,
-    /// They end now: the window before counts for as much of it as they still cover.
-    Sliding,
 }
 
 impl BudgetConfig {

@@ -11,7 +11,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("admission", &["identity"]),
     // Neither tokens nor sessions: nothing of Behest's can go to the app.
     ("app", &["admission", "client"]),
-    ("budget", &[]),
+    ("budget", &["clock"]),
     ("client", &["clock"]),
     ("clock", &[]),
     (
@@ -202,7 +202,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap::", &["main.rs"]),
     ("rustix::", &["secret.rs", "server/files.rs"]),
     ("tracing_subscriber::", &["telemetry/logging.rs"]),
-    ("arc_swap::", &["server/mod.rs"]),
+    ("arc_swap::", &["budget/window.rs", "server/mod.rs"]),
     ("std::env::", &["config/sources.rs"]),
     ("SystemTime::now", &["clock.rs"]),
     (
