@@ -90,6 +90,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
             "tls",
             "token",
+            "usage",
         ],
     ),
     ("flight", &[]),
@@ -110,8 +111,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "forward",
             "gateway",
             "generation",
+            "metering",
             "revocation",
             "telemetry",
+            "usage",
         ],
     ),
     (
@@ -140,7 +143,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
-    ("usage", &["metering"]),
+    ("usage", &["budget", "clock", "metering"]),
 ];
 
 /// Outside crates and standard parts, and the only files that may name them. The emulator and the
@@ -149,7 +152,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     (
         "prometheus::",
-        &["telemetry/metrics.rs", "telemetry/metrics/families.rs"],
+        &[
+            "telemetry/metrics.rs",
+            "telemetry/metrics/families.rs",
+            "telemetry/metrics/reading.rs",
+        ],
     ),
     (
         "dashmap::",
