@@ -71,6 +71,8 @@ export class StackedBars {
   show(data) {
     this.#data = data;
     const { groups, step } = data;
+    // The largest take their colours first.
+    for (const { name, split } of groups) colourOf(split, name);
     const shape = JSON.stringify([groups.map(({ name, split }) => [name, split]), step]);
     if (shape !== this.#shape) this.#build(data);
     this.#shape = shape;
@@ -95,12 +97,12 @@ export class StackedBars {
       height: HEIGHT,
       legend: { show: false },
       tzDate: (time) => uPlot.tzDate(new Date(time * 1000), 'Etc/UTC'),
-      padding: [8, 8, 0, 0],
+      padding: [8, 22, 0, 0],
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       // Half a step free at the right: the last bar is whole.
       scales: { x: { range: (_, min, max) => [min, max + step] }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
       axes: [
-        { ...line, grid: { show: false }, space: 64, values: moments },
+        { ...line, grid: { show: false }, size: 30, space: 64, values: moments },
         { ...line, grid, size: 56, values: (_, ticks) => ticks.map((tick) => this.#write(tick)) },
       ],
       series: [{}, ...groups.toReversed().map(({ name, split }) => ({ fill: style(colourOf(split, name)), width: 0, paths: bars, points: { show: false } }))],

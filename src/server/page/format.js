@@ -14,7 +14,7 @@ export function usd(amount) {
   if (amount === 0) return '$0';
   if (amount < 0.01) return `$${amount.toPrecision(2)}`.replace(/e-(\d+)$/, 'e−$1');
   if (amount >= 100_000) return `$${SHORT.format(amount)}`;
-  return `$${amount.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  return `$${amount.toLocaleString('en-US', { minimumFractionDigits: 2, maximumFractionDigits: amount < 1 ? 3 : 2 })}`;
 }
 
 /** A share of one as a whole percentage, but never 100 % or 0 % where it is not quite. */
@@ -69,9 +69,9 @@ export function element(name, className = '', ...children) {
   return made;
 }
 
-/** Text that may be too long: shortened, and whole in its title. */
+/** Text that may be too long: shortened, and whole in its title. Signs that are not seen, but turn others around, are. */
 export function named(text, limit) {
-  const shown = clipped(text, limit);
+  const shown = clipped(text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\uFFFD'), limit);
   const made = element('span', 'name', shown);
   if (shown !== text) made.title = text;
   return made;

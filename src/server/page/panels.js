@@ -19,7 +19,7 @@ function replace(id, rows, empty) {
 
 export function totals({ totals: sums }) {
   write('total-cost', usd(sums.cost_usd));
-  write('total-cost-note', sums.unpriced > 0 ? `${count(sums.unpriced)} without a price` : 'all of it priced');
+  write('total-cost-note', sums.unpriced > 0 ? `${count(sums.unpriced)} ${sums.unpriced === 1 ? 'request' : 'requests'} without a price` : '');
   write('total-tokens', short(sums.total_tokens));
   const cached = sums.prompt_tokens > 0 ? `, ${percent(sums.cached_tokens / sums.prompt_tokens)} of it cached` : '';
   write('total-tokens-note', `${short(sums.prompt_tokens)} prompt${cached}, ${short(sums.completion_tokens)} completion`);
