@@ -36,6 +36,7 @@ use crate::telemetry::logging::LineQueue;
 use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
 use crate::tls::{self, TlsError};
 use crate::token::{Confidential, KeyError, TokenCache, TokenMinter};
+use crate::usage::{Ledger, UsageView};
 
 /// What all generations of one process share.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub struct Process {
     pub log: Option<LineQueue>,
     /// How much of it requests without a known user may fill.
     pub strangers: Arc<StrangerLines>,
+    /// What was used, and what is under way.
+    pub usage: Arc<UsageView>,
 }
 
 impl Process {
@@ -86,6 +89,7 @@ impl Process {
             cut,
             log: None,
             strangers: Arc::default(),
+            usage: Arc::new(UsageView::new(Ledger::new(false))),
         })
     }
 }

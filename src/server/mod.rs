@@ -11,12 +11,14 @@ mod files;
 mod guarded_body;
 mod io;
 mod open;
+mod page;
 mod readers;
 mod refused;
 mod requests;
 mod revocations;
 mod rotation;
 mod unfinished;
+mod usage;
 mod workers;
 
 use std::net::{SocketAddr, TcpListener};
@@ -233,6 +235,7 @@ impl Control {
             shutdown: self.shutdown.clone(),
             active: Arc::clone(&self.active),
             in_force: self.in_force.clone(),
+            usage: Arc::clone(&self.process.usage),
         };
         let admin = tokio::spawn(admin::serve(admin, pages));
         self.shutdown.is_ready.store(true, Ordering::Relaxed);

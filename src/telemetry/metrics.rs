@@ -5,6 +5,7 @@
 //! lookup by a static word and one atomic add, and the page lists only what has happened.
 
 mod families;
+mod reading;
 
 use std::time::Duration;
 

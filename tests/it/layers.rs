@@ -92,6 +92,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "telemetry",
             "tls",
             "token",
+            "usage",
         ],
     ),
     ("flight", &[]),
@@ -112,8 +113,10 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "forward",
             "gateway",
             "generation",
+            "metering",
             "revocation",
             "telemetry",
+            "usage",
         ],
     ),
     (
@@ -162,7 +165,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ipnet::", &["admission/trusted_proxies.rs"]),
     (
         "prometheus::",
-        &["telemetry/metrics.rs", "telemetry/metrics/families.rs"],
+        &[
+            "telemetry/metrics.rs",
+            "telemetry/metrics/families.rs",
+            "telemetry/metrics/reading.rs",
+        ],
     ),
     (
         "dashmap::",
