@@ -82,6 +82,7 @@
 pub mod admission;
 pub mod app;
 pub mod budget;
+pub mod charge;
 pub mod client;
 pub mod clock;
 pub mod config;

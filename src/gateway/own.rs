@@ -23,7 +23,7 @@ impl Gateway {
     ) -> Result<Response<Bytes>, GatewayError> {
         match request.own() {
             Own::StandIn => self.stand_in(request, peer, record).await,
-            Own::Usage => self.stand_in(request, peer, record).await, // TEMP
+            Own::Usage => self.own_usage(request, peer, record).await,
         }
     }
 }

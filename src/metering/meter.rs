@@ -77,7 +77,16 @@ impl Meter {
         }
     }
 
-    /// What still waits when the answer has ended, or breaks.
+    /// Whether something waits.
+    #[must_use]
+    pub fn has_rest(&self) -> bool {
+        match &self.kind {
+            Kind::Events(events) => events.takes_out && !events.begun.is_empty(),
+            Kind::Json(_) => false,
+        }
+    }
+
+    /// What still waits when the answer has ended.
     pub fn rest(&mut self) -> Option<Bytes> {
         match &mut self.kind {
             Kind::Events(events) if events.takes_out && !events.begun.is_empty() => {

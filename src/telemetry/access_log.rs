@@ -174,6 +174,18 @@ impl Record {
         &self.request_id
     }
 
+    /// How long it has lasted.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Bytes of the answer that went to the caller.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The request goes upstream.
     pub fn sent(&mut self) {
         if self.added.is_some() {
