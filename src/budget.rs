@@ -5,12 +5,18 @@
 //! and what is reserved, together, are below the limit; it then holds its own estimate. So a limit is
 //! passed by one estimate at most, however many requests run side by side.
 
+mod account;
 mod claim;
 mod config;
+pub mod journal;
 mod limits;
+pub mod store;
+mod threshold;
 pub mod window;
 
 pub use self::claim::{Amounts, Claim, OverBudget, Refused, Standing};
-pub use self::config::{BudgetConfig, OnExhausted};
+pub use self::config::{BudgetConfig, OnExhausted, StoreConfig};
 pub use self::limits::{LimitKind, Limits, Policy, Scope};
+pub use self::store::{Permit, Store};
+pub use self::threshold::{Bell, Crossed, Thresholds};
 pub use self::window::{WindowKind, parse_zone};

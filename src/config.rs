@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `model`, `url` | the values |
 //! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
-//! | `sections`, `admin`, `app`, `headers`, `upstream`, `mint`, `sessions`, `metering`, `budgets` | which keys there are |
+//! | `sections`, `admin`, `app`, `headers`, `upstream`, `mint`, `sessions`, `metering`, `budgets`, `store`, `usage` | which keys there are |
 //! | `warnings` | what works, but is probably not meant |
 //! | `problem`, `report`, `reference`, `reload` | what people see |
 
@@ -31,10 +31,12 @@ mod secrets;
 mod sections;
 mod sessions;
 mod sources;
+mod store;
 #[cfg(test)]
 mod tests;
 mod unknown;
 mod upstream;
+mod usage;
 mod url;
 mod values;
 mod warnings;
@@ -108,6 +110,8 @@ impl Config {
         let telemetry = sections::telemetry(&mut fields);
         let metering = metering::metering(&mut fields);
         let budgets = budgets::budgets(&mut fields);
+        let store = store::store(&mut fields, &budgets.thresholds);
+        let usage = usage::usage(&mut fields);
         fields.refuse_unknown(None);
         fields.refuse_shown_secrets();
         let (Some(upstream), Some(mint), Some(metering), true) =
@@ -130,6 +134,8 @@ impl Config {
             telemetry,
             metering,
             budgets,
+            store,
+            usage,
         };
         fields.warnings.extend(warnings::of(&config));
         Ok(Loaded {

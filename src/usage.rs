@@ -3,6 +3,7 @@
 //! Guarantees: no prompt, answer, token or cookie is in a record; the user stands in it as
 //! configuration wants it; nothing here makes a request wait or fail.
 
+mod config;
 mod ledger;
 mod line;
 mod live;
@@ -18,6 +19,7 @@ mod testing;
 mod thresholds;
 mod view;
 
+pub use self::config::{Target, UsageConfig, Users};
 pub use self::ledger::{AccountRow, Ledger, LedgerDelta, SeriesRow, Sums};
 pub use self::live::{Live, LiveRequest, LiveRequests};
 pub use self::privacy::UserPrivacy;

@@ -1,9 +1,11 @@
 //! What configuration says of budgets (`[budgets]`).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::limits::Policy;
+use super::store::redis::RedisConfig;
 use super::window::WindowKind;
 
 /// `[budgets]`, checked.
@@ -15,7 +17,16 @@ pub struct BudgetConfig {
     pub tiers: BTreeMap<String, Arc<Policy>>,
     /// What an answer is thought to need where the request does not bound it; default 4096 tokens.
     pub default_max_tokens: u64,
-    /// What becomes of a stream that uses a budget up; default: it finishes.
+    /// `[store]`, checked.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    /// In this process; with the folder of its journal, else in memory only.
+    Embedded(Option<PathBuf>),
+    /// In a Redis or Valkey that replicas share.
+    Redis(RedisConfig),
+}
+
+/// What becomes of a stream that uses a budget up; default: it finishes.
     pub on_exhausted: OnExhausted,
     /// IANA name of the zone in which days and months begin; default `UTC`.
     pub time_zone: String,

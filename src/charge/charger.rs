@@ -27,7 +27,7 @@ pub struct Charger {
     /// The tier of sessions without one, as the mint is told (`mint.default_tier`).
     pub default_tier: Option<Tier>,
     /// Counts what is reserved and what is settled.
-    pub store: Arc<Store>,
+    pub store: Store,
     /// Keys the hashes by which the store knows users and sessions.
     pub account_key: hmac::Key,
     /// How users stand in records.
@@ -116,8 +116,8 @@ impl Charger {
         now: Now,
     ) -> Result<(Arc<Policy>, Vec<Standing>), OverBudget> {
         let policy = Arc::clone(self.budgets.policy(self.tier(identity).as_deref()));
-        let claim = self.claimed(identity, &policy, Amounts::default());
-        match self.store.standings(&claim, now).await {
+        let Claim { user, session, .. } = self.claimed(identity, &policy, Amounts::default());
+        match self.store.standings(user, session, &policy, now).await {
             Ok(standings) => Ok((policy, standings)),
             Err(refused) => Err(OverBudget {
                 refused,

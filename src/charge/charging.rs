@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use super::charger::Charger;
+use crate::budget::store::Allowance;
 use crate::budget::{Amounts, Permit, Standing};
 use crate::metering::{Certainty, Measured, Meter, ModelName, Tokens};
 use crate::telemetry::access_log::Record;
@@ -36,8 +37,8 @@ pub struct Charge {
     asks_for_caller: bool,
     meter: Option<Meter>,
     is_stream: bool,
-    /// Tokens at which a stream is cut.
-    most: Option<u64>,
+    /// At which a stream is cut.
+    most: Allowance,
     stage: Stage,
 }
 
@@ -64,7 +65,8 @@ impl Charge {
         let most = permit
             .as_ref()
             .filter(|_| charger.cuts())
-            .and_then(Permit::allowance);
+            .map(Permit::allowance)
+            .unwrap_or_default();
         Self {
             charger,
             bill,
@@ -139,10 +141,15 @@ impl Charge {
     /// Whether a budget is used up that streams are cut for (`budgets.on_exhausted`).
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
-        let (Some(most), Some(meter)) = (self.most, &self.meter) else {
+        if !self.is_stream || self.most == Allowance::default() {
             return false;
-        };
-        self.is_stream && self.bill.prompt.saturating_add(meter.count()) >= most
+        }
+        let passed = self.meter.as_ref().map_or(0, Meter::count);
+        let used = self.guessed(false, passed);
+        let is_over = |most: Option<u64>, used: u64| most.is_some_and(|most| used >= most);
+        let cost = || self.charger.metering.prices.cost(self.asked_model.as_ref(), &used);
+        is_over(self.most.tokens, used.total)
+            || self.most.cost.is_some() && is_over(self.most.cost, cost().unwrap_or_default().0)
     }
 
     /// Behest's answer is an error, or there is none: the request counts, and nothing else.
