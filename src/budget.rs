@@ -5,9 +5,15 @@
 //! and what is reserved, together, are below the limit; it then holds its own estimate. So a limit is
 //! passed by one estimate at most, however many requests run side by side.
 
+mod account;
 mod claim;
+pub mod journal;
 mod limits;
+pub mod store;
+mod threshold;
 pub mod window;
 
 pub use self::claim::{Amounts, Claim, Refused, Standing};
 pub use self::limits::{LimitKind, Limits, Policy, Scope};
+pub use self::store::{Permit, Store};
+pub use self::threshold::{Bell, Crossed, Thresholds};
