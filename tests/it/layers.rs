@@ -173,7 +173,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     (
         "dashmap::",
-        &["admission/limits.rs", "revocation.rs", "token/entries.rs"],
+        &[
+            "admission/limits.rs",
+            "budget/store/accounts.rs",
+            "revocation.rs",
+            "token/entries.rs",
+        ],
     ),
     ("quick_cache::", &["session/remembered.rs"]),
     (
@@ -203,13 +208,20 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("socket2::", &["client/watched.rs"]),
     ("webpki_roots::", &["tls.rs"]),
-    ("crc32fast::", &["budget/journal.rs"]),
+    ("crc32fast::", &["budget/journal/line.rs"]),
     ("h2::", &["server/refused.rs"]),
     ("jiff::", &["budget/window.rs"]),
     ("clap::", &["main.rs"]),
     ("rustix::", &["secret.rs", "server/files.rs"]),
     ("tracing_subscriber::", &["telemetry/logging.rs"]),
-    ("arc_swap::", &["budget/window.rs", "server/mod.rs"]),
+    (
+        "arc_swap::",
+        &[
+            "budget/store/embedded.rs",
+            "budget/window.rs",
+            "server/mod.rs",
+        ],
+    ),
     ("std::env::", &["config/sources.rs"]),
     ("SystemTime::now", &["clock.rs"]),
     (
