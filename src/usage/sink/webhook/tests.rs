@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::super::super::line::line;
 use super::super::super::testing::{
-    Reply, TestReceiver, nobody, receiver as receiver_at, record, until,
+    Came, Reply, TestReceiver, nobody, receiver as receiver_at, record, until,
 };
 use super::*;
 use crate::clock;
@@ -175,10 +175,7 @@ fn what_was_spooled_is_sent_by_the_next_process_also_after_a_crash() {
     until("all came", || {
         next.counts().take_delivered() == 9 || batches(&image) == 0
     });
-    let ids: Vec<_> = server.came()[1..]
-        .iter()
-        .flat_map(|came| came.ids())
-        .collect();
+    let ids: Vec<_> = server.came()[1..].iter().flat_map(Came::ids).collect();
     assert_eq!(ids, texts(0..9));
     let left: Vec<_> = fs::read_dir(&image)
         .unwrap()
