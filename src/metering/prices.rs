@@ -3,6 +3,7 @@
 //! Guarantees: a model that no entry names has the default price or none, never another's; labels are
 //! the table's own names and `other`, however many models there are.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
@@ -76,7 +77,7 @@ impl PriceTable {
         };
         read.add_all(table.get("models"), &mut problems);
         read.beginnings
-            .sort_by(|(one, _), (other, _)| other.len().cmp(&one.len()));
+            .sort_by_key(|(beginning, _)| Reverse(beginning.len()));
         if problems.is_empty() {
             Ok(read)
         } else {

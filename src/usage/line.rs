@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::UsageRecord;
-use crate::metering::Tokens;
+use crate::metering::{ModelName, Tokens};
 
 /// `record` as JSON, without an end of line.
 pub(super) fn line(record: &UsageRecord) -> Bytes {
@@ -42,7 +42,7 @@ pub(super) fn line(record: &UsageRecord) -> Bytes {
         session_id: record.session_id.as_deref(),
         thread_id: record.thread_id.as_deref(),
         route: record.route,
-        model: record.model.as_ref().map(|model| model.as_str()),
+        model: record.model.as_ref().map(ModelName::as_str),
         usage: record.certainty.label(),
         tokens: record.tokens.map(TokenCounts::from),
         cost_usd: record
@@ -110,7 +110,7 @@ mod tests {
 
     use super::super::testing::record;
     use super::*;
-    use crate::metering::{Certainty, Cost, ModelName};
+    use crate::metering::{Certainty, Cost};
 
     fn text(record: &UsageRecord) -> String {
         String::from_utf8(line(record).to_vec()).unwrap()

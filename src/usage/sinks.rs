@@ -101,7 +101,7 @@ impl Sinks {
         let by = clock::monotonic() + within;
         let all = || [&self.file, &self.webhook].into_iter().flatten();
         all().for_each(|sink| sink.end(by));
-        all().fold(true, |ended, sink| sink.wait(by) && ended)
+        all().filter(|sink| !sink.wait(by)).count() == 0
     }
 }
 

@@ -25,7 +25,7 @@ use crate::secret::Secret;
 use crate::tls;
 
 /// Longer than anything takes on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A record of nothing much, made just now.
 pub(super) fn record(request_id: &str) -> UsageRecord {

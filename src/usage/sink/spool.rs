@@ -4,7 +4,7 @@
 //! are dropped first, and counted; what is on disk stays there until it was sent; a batch that the disk
 //! does not take waits in memory.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -272,7 +272,7 @@ impl Spool {
     fn list(&mut self, found: Vec<(BatchName, u64)>) {
         let (stored, memory): (VecDeque<_>, VecDeque<_>) =
             self.entries.drain(..).partition(Entry::is_stored);
-        let mut known: BTreeMap<_, _> = stored.into_iter().map(|entry| (entry.name, ())).collect();
+        let mut known: BTreeSet<_> = stored.into_iter().map(|entry| entry.name).collect();
         let out = self.out.as_ref().map(|entry| entry.name);
         for (name, bytes) in found.into_iter().filter(|(name, _)| Some(*name) != out) {
             known.remove(&name);
@@ -280,7 +280,7 @@ impl Spool {
             let body = None;
             self.entries.push_back(Entry { name, bytes, body });
         }
-        let lost = known.keys().map(|name| name.records).sum();
+        let lost = known.iter().map(|name| name.records).sum();
         self.counts.dropped(lost);
         self.entries.extend(memory);
         self.bound();

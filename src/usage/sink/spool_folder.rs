@@ -123,25 +123,12 @@ impl SpoolFolder {
     pub(super) fn write(&self, name: BatchName, body: &[u8]) -> io::Result<()> {
         let to = self.path.join(name.file());
         let aside = self.path.join(format!("{}{UNFINISHED}", name.file()));
-        let written = self
-            .write_aside(&aside, body)
-            .and_then(|()| fs::rename(&aside, to));
+        let written = write_aside(&aside, body).and_then(|()| fs::rename(&aside, to));
         if written.is_err() {
             let _ = fs::remove_file(&aside);
             return written;
         }
         File::open(&self.path)?.sync_all()
-    }
-
-    fn write_aside(&self, aside: &Path, body: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(aside)?;
-        file.write_all(body)?;
-        file.sync_all()
     }
 
     /// Reads a batch.
@@ -159,6 +146,17 @@ impl SpoolFolder {
     pub(super) fn remove(&self, name: BatchName) {
         let _ = fs::remove_file(self.path.join(name.file()));
     }
+}
+
+fn write_aside(aside: &Path, body: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(aside)?;
+    file.write_all(body)?;
+    file.sync_all()
 }
 
 fn make(path: &Path) -> io::Result<()> {

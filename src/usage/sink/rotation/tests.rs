@@ -135,7 +135,8 @@ fn no_record_outlives_the_retention() {
     write(&mut files, &format!("{{\"time\":\"{first}\"}}"));
     let path = folder.path().join("usage.jsonl.1");
     let days = |days: u64| NOW + Duration::from_secs(days * DAY);
-    files.tend(days(4) - Duration::from_secs(1));
+    let just_before = |day: u64| days(day).saturating_sub(Duration::from_secs(1));
+    files.tend(just_before(4));
     assert!(!path.exists());
     // After a restart, too, it is known when the file was begun.
     files.open = None;
@@ -144,7 +145,7 @@ fn no_record_outlives_the_retention() {
     assert!(path.exists(), "its first record is four days old");
     let written = File::options().write(true).open(&path).unwrap();
     written.set_modified(UNIX_EPOCH + days(4)).unwrap();
-    files.tend(days(12) - Duration::from_secs(1));
+    files.tend(just_before(12));
     assert!(path.exists());
     files.tend(days(12));
     assert!(!path.exists(), "its first record is twelve days old");
