@@ -7,6 +7,7 @@
 
 mod claim;
 mod limits;
+pub mod store;
 
 pub use self::claim::{Amounts, Claim, Refused, Standing};
 pub use self::limits::{LimitKind, Limits, Policy, Scope};

@@ -1,0 +1,3 @@
+//! Where budgets are counted.
+
+pub mod redis;
