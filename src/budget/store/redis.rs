@@ -24,7 +24,7 @@
 //!
 //! ```text
 //! ACL SETUSER gateway on >PASSWORD resetkeys ~behest:* resetchannels -@all
-//!   +evalsha +eval +ping +hello +auth +client|setinfo +select
+//!   +evalsha +eval +ping +select
 //!   +time +set +get +incr +hget +hset +hmget +hgetall +hdel +expire
 //!   +zadd +zrem +zrangebyscore
 //! ```

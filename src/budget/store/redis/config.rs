@@ -128,7 +128,10 @@ impl Address {
 
     /// As the client wants it.
     pub(super) fn info(&self) -> ::redis::RedisResult<ConnectionInfo> {
-        self.text().into_connection_info()
+        let info = self.text().into_connection_info()?;
+        // Redis 7.0 has no CLIENT SETINFO, and a user with least rights no right to it.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        Ok(info.set_redis_settings(settings))
     }
 
     /// The server of these credentials and this scheme at another address, which a sentinel named.
