@@ -1,3 +1,5 @@
 //! Where budgets are counted.
 
 pub mod redis;
+
+pub use self::redis::{News, SharedLog};

@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | `behest:{U}` | a hash: a user's counters, reservations, and the last settlement of each gateway | a day after its last window |
 //! | `behest:{U}:S` | a hash: the same of one session's limits | a day after its last window |
+//! | `behest:{revocations}:…` | four: entries, and their names by version and by end | a day after the last revocation |
 //! | `behest:probe` | nothing; written once a second | 1 min |
 //!
 //! `U` and `S` are keyed hashes of user and session, 22 characters of base64url: no name reaches the
@@ -50,6 +51,7 @@ mod observer;
 mod outbox;
 mod permit;
 mod script;
+mod shared_log;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -67,6 +69,7 @@ pub use self::config::{Address, Fail, Mode, RedisConfig, parse_url, parse_urls};
 pub use self::hold::Span;
 pub use self::observer::{Crossing, Observer, Operation};
 pub use self::permit::Permit;
+pub use self::shared_log::{News, SharedLog};
 
 use deliver::MARGIN;
 use hold::{Hold, Seen, letter};
@@ -152,6 +155,13 @@ impl RedisStore {
     /// Waits until the store has answered once; for tests and for a start that wants to say so.
     pub async fn established(&self) {
         self.0.link.established().await;
+    }
+
+    /// A log of `name` in the same store, over the same connection.
+    #[must_use]
+    pub fn log(&self, name: &'static str) -> SharedLog {
+        let inner = Arc::clone(&self.0);
+        SharedLog { inner, name }
     }
 
     /// Whether the store answers.

@@ -3,6 +3,7 @@
 mod away;
 mod crash;
 mod kinds;
+mod revoked;
 mod rule;
 mod secured;
 
