@@ -8,6 +8,8 @@ mod embedded;
 mod entry;
 #[cfg(test)]
 mod properties;
+pub mod redis;
+mod shared;
 
 use std::sync::Arc;
 
@@ -16,12 +18,15 @@ use super::limits::{LimitKind, Policy};
 use crate::clock::Now;
 
 pub use self::embedded::{Embedded, EmbeddedConfig, Health, Terms};
+pub use self::shared::Shared;
 
 /// What counts.
 #[derive(Clone)]
 pub enum Store {
     /// The memory of this process, with a journal or without.
     Embedded(Arc<Embedded>),
+    /// A Redis or Valkey that replicas share.
+    Redis(Arc<Shared>),
 }
 
 /// An account and how its limits stand, for the operator's page.
@@ -40,13 +45,10 @@ impl Store {
     ///
     /// # Errors
     /// The first limit without room, or a store that does not answer where limits are to hold also then.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store answers over the network"
-    )]
     pub async fn reserve(&self, claim: Claim, now: Now) -> Result<Permit, Refused> {
         match self {
             Self::Embedded(store) => store.reserve(claim, now),
+            Self::Redis(store) => store.reserve(claim, now).await,
         }
     }
 
@@ -54,10 +56,6 @@ impl Store {
     ///
     /// # Errors
     /// A store that does not answer.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store answers over the network"
-    )]
     pub async fn standings(
         &self,
         user: u128,
@@ -67,6 +65,7 @@ impl Store {
     ) -> Result<Vec<Standing>, Refused> {
         match self {
             Self::Embedded(store) => Ok(store.standings(user, session, policy, now)),
+            Self::Redis(store) => store.standings(user, session, policy, now).await,
         }
     }
 
@@ -76,6 +75,7 @@ impl Store {
     pub fn fullest(&self, most: usize, now: Now) -> Vec<Full> {
         match self {
             Self::Embedded(store) => store.fullest(most, now),
+            Self::Redis(store) => store.fullest(most),
         }
     }
 }
@@ -91,6 +91,7 @@ pub struct Permit {
 /// What each store needs to find a reservation again.
 enum Held {
     Embedded(Box<embedded::Reservation>),
+    Redis(Box<redis::Permit>),
 }
 
 /// How much of each budget one request may use.
@@ -138,6 +139,7 @@ impl Permit {
     pub fn settle(mut self, actual: Amounts) {
         match self.held.take() {
             Some(Held::Embedded(held)) => held.settle(actual),
+            Some(Held::Redis(held)) => held.settle(actual),
             None => {}
         }
     }
@@ -148,6 +150,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         match self.held.take() {
             Some(Held::Embedded(held)) => held.release(),
+            Some(Held::Redis(held)) => held.release(),
             None => {}
         }
     }

@@ -41,6 +41,7 @@ mod mint_faults;
 mod mutations;
 mod preflights;
 mod raw_requests;
+mod redis;
 mod refusal_lines;
 mod refused_bodies;
 mod rejected_tokens;
