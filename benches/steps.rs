@@ -37,6 +37,8 @@ mod issuer;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
+#[path = "steps/usage.rs"]
+mod usage;
 
 const SECRET: &str = "bench-secret-8b1f0c2d4e6a79135ac0e2f4d6b8a9c1";
 
@@ -195,6 +197,8 @@ fn steps(criterion: &mut Criterion) {
                 .is_ok()
         });
     });
+
+    usage::usage(criterion, now);
 
     let policy = HeaderPolicy::default();
     let (host, id) = (

@@ -53,8 +53,8 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Expired tokens are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Idle connections to Behest are swept this often, so that none outlives its time by more, and the
-/// keys of sessions are looked after.
+/// Idle connections to Behest are swept this often, so that none outlives its time by more; the keys of
+/// sessions are looked after, and what was used is added up.
 const SWEEP_CONNECTIONS_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the server cannot start.
@@ -286,6 +286,8 @@ impl Control {
             let active = self.active.load_full();
             active.gateway.sweep_connections();
             active.gateway.tend_sessions(&self.process.metrics);
+            let Process { usage, clock, .. } = &self.process;
+            usage.ledger.fold(clock.now());
             tokio::time::sleep(SWEEP_CONNECTIONS_EVERY).await;
         }
     }

@@ -62,6 +62,7 @@ mod tls;
 mod tokens;
 mod upstream_connections;
 mod upstream_faults;
+mod usage_pages;
 mod websockets;
 mod wiped;
 mod withheld_errors;

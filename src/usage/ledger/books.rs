@@ -80,8 +80,8 @@ impl Books {
         let oldest = now.saturating_sub(retention.as_secs());
         let minute = now.saturating_sub(MINUTES_KEPT.min(retention).as_secs());
         // A step ends after its beginning: the one that `oldest` is in stays.
-        self.minutes.prune(minute - minute % 60..ahead);
-        self.hours.prune(oldest - oldest % 3600..ahead);
+        self.minutes.prune(minute - minute % 60..ahead, now);
+        self.hours.prune(oldest - oldest % 3600..ahead, now);
         let day = oldest - oldest % DAY;
         self.users.prune(day..ahead, now);
         self.sessions.prune(day..ahead, now);

@@ -8,6 +8,7 @@ use super::delta::SeriesRow;
 use super::sums::Sums;
 use super::tally::Tally;
 use super::{NONE, OTHER};
+use crate::metering::ModelName;
 use crate::usage::UsageRecord;
 
 /// Tiers in one step of time that have a place of their own; twice as many while it lasts.
@@ -20,6 +21,8 @@ const MODELS: usize = 24;
 pub(in crate::usage) struct Series {
     step: u64,
     steps: BTreeMap<u64, Tiers>,
+    /// Steps that begin before this one were made small.
+    settled: u64,
 }
 
 #[derive(Default)]
@@ -31,12 +34,13 @@ impl Series {
         Self {
             step: step.as_secs().max(1),
             steps: BTreeMap::new(),
+            settled: 0,
         }
     }
 
     pub(super) fn add(&mut self, record: &UsageRecord, sums: &Sums) {
         let tier = Some(record.tier.as_str()).filter(|tier| !tier.is_empty());
-        let model = record.model.as_ref().map(|model| model.as_str());
+        let model = record.model.as_ref().map(ModelName::as_str);
         let names = (tier.unwrap_or(NONE), model.unwrap_or(NONE));
         self.put(record.began.as_secs(), names, sums);
     }
@@ -46,9 +50,17 @@ impl Series {
         self.steps.entry(start).or_default().put(tier, model, sums);
     }
 
-    /// Drops what is not within `span`.
-    pub(super) fn prune(&mut self, span: Range<u64>) {
+    /// Drops what is not within `span`, and of what ended before `now` all room that only lasts while a
+    /// step does.
+    pub(super) fn prune(&mut self, span: Range<u64>, now: u64) {
         self.steps.retain(|start, _| span.contains(start));
+        let settled = now.saturating_sub(self.step);
+        if settled > self.settled {
+            for (_, tiers) in self.steps.range_mut(self.settled..settled) {
+                tiers.settle();
+            }
+            self.settled = settled;
+        }
     }
 
     /// Every sum of the steps that begin within `span`: (start, tier, model, sums).
@@ -88,6 +100,15 @@ impl Tiers {
         self.0.insert(tier.into(), models);
         if self.0.len() > 2 * TIERS {
             self.shrink();
+        }
+    }
+
+    fn settle(&mut self) {
+        if self.0.len() > TIERS {
+            self.shrink();
+        }
+        for models in self.0.values_mut() {
+            models.shrink(MODELS);
         }
     }
 
@@ -137,5 +158,10 @@ mod tests {
         let requests: u32 = all.iter().map(|(.., sums)| sums.requests).sum();
         assert_eq!(requests, 40_000);
         assert!(all.iter().all(|(start, ..)| *start == 3_600));
+        series.prune(0..u64::MAX, 9_000);
+        let count = series.within(0..u64::MAX).count();
+        assert!(count <= (TIERS + 1) * (MODELS + 1), "{count}");
+        let left = series.within(0..u64::MAX);
+        assert_eq!(left.map(|(.., sums)| sums.requests).sum::<u32>(), 40_000);
     }
 }

@@ -246,9 +246,7 @@ impl Asked {
                 let fix = "must be at most two hours ago for by=minute: minutes are kept no longer; or ask by=hour";
                 Err(error("from", fix))
             }
-            Some(Step::Minute) => Ok(Step::Minute),
-            Some(Step::Hour) => Ok(Step::Hour),
-            Some(Step::Day) => Ok(Step::Day),
+            Some(step) => Ok(step),
             None if has_minutes => Ok(Step::Minute),
             None => Ok(Step::Hour),
         }
