@@ -8,8 +8,10 @@
 //! that its reader broke off, or nobody who stops early would ever pay: then what is charged is a quarter of
 //! the prompt's bytes and one token for each event that passed.
 
+mod accounting;
 mod charger;
 mod charging;
 
+pub use self::accounting::{Accounting, AccountingError, privacy};
 pub use self::charger::{Asking, Charger};
 pub use self::charging::Charge;

@@ -36,8 +36,8 @@ mod store;
 mod tests;
 mod unknown;
 mod upstream;
-mod usage;
 mod url;
+mod usage;
 mod values;
 mod warnings;
 

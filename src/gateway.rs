@@ -13,6 +13,7 @@ use aws_lc_rs::rand;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 
 pub use self::app::AppTunnel;
@@ -276,7 +277,7 @@ impl Gateway {
             bearers,
             watch,
             slot,
-            mut charge,
+            charge,
         } = answered;
         let (mut head, body) = response.into_parts();
         screen::clean(&mut head.headers, &self.confidential, &bearers);

@@ -17,16 +17,7 @@ pub struct BudgetConfig {
     pub tiers: BTreeMap<String, Arc<Policy>>,
     /// What an answer is thought to need where the request does not bound it; default 4096 tokens.
     pub default_max_tokens: u64,
-    /// `[store]`, checked.
-#[derive(Clone, Debug)]
-pub enum StoreConfig {
-    /// In this process; with the folder of its journal, else in memory only.
-    Embedded(Option<PathBuf>),
-    /// In a Redis or Valkey that replicas share.
-    Redis(RedisConfig),
-}
-
-/// What becomes of a stream that uses a budget up; default: it finishes.
+    /// What becomes of a stream that uses a budget up; default: it finishes.
     pub on_exhausted: OnExhausted,
     /// IANA name of the zone in which days and months begin; default `UTC`.
     pub time_zone: String,
@@ -36,6 +27,15 @@ pub enum StoreConfig {
     pub thresholds: Vec<u8>,
     /// Whether users may ask for their own use (`GET /v1/usage/me`); default false.
     pub usage_me: bool,
+}
+
+/// `[store]`, checked.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    /// In this process; with the folder of its journal, else in memory only.
+    Embedded(Option<PathBuf>),
+    /// In a Redis or Valkey that replicas share.
+    Redis(RedisConfig),
 }
 
 /// What becomes of a stream that uses a budget up.

@@ -24,6 +24,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use self::folder::Folder;
+pub use self::folder::probe;
 use self::syncer::Wake;
 
 pub use self::line::{Lines, push_hex};

@@ -6,7 +6,9 @@ use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::charging::{Bill, Charge};
-use crate::budget::{Amounts, BudgetConfig, Claim, OnExhausted, OverBudget, Policy, Standing, Store};
+use crate::budget::{
+    Amounts, BudgetConfig, Claim, OnExhausted, OverBudget, Policy, Standing, Store,
+};
 use crate::clock::Now;
 use crate::identity::{Identity, Tier};
 use crate::metering::{Asked, MeteringConfig, Tokens};

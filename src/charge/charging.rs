@@ -147,7 +147,12 @@ impl Charge {
         let passed = self.meter.as_ref().map_or(0, Meter::count);
         let used = self.guessed(false, passed);
         let is_over = |most: Option<u64>, used: u64| most.is_some_and(|most| used >= most);
-        let cost = || self.charger.metering.prices.cost(self.asked_model.as_ref(), &used);
+        let cost = || {
+            self.charger
+                .metering
+                .prices
+                .cost(self.asked_model.as_ref(), &used)
+        };
         is_over(self.most.tokens, used.total)
             || self.most.cost.is_some() && is_over(self.most.cost, cost().unwrap_or_default().0)
     }
@@ -177,7 +182,9 @@ impl Charge {
                 model: None,
             },
         };
-        let charged = measured.tokens.unwrap_or_else(|| self.guessed(whole, passed));
+        let charged = measured
+            .tokens
+            .unwrap_or_else(|| self.guessed(whole, passed));
         self.close(measured, charged, record);
     }
 
@@ -246,7 +253,11 @@ impl Drop for Charge {
         }
         if let Some(permit) = self.permit.take() {
             let charged = self.guessed(false, 0);
-            let cost = self.charger.metering.prices.cost(self.asked_model.as_ref(), &charged);
+            let cost = self
+                .charger
+                .metering
+                .prices
+                .cost(self.asked_model.as_ref(), &charged);
             permit.settle(Amounts {
                 requests: 1,
                 tokens: charged.total,

@@ -22,7 +22,6 @@ pub(super) fn budgets(fields: &mut Fields) -> BudgetConfig {
         on_exhausted: fields.read(&ON_EXHAUSTED, unset.on_exhausted, any),
         thresholds: thresholds(fields),
         usage_me: fields.read(&USAGE_ME, false, any),
-        webhook: super::usage::thresholds(fields),
         tiers: tiers(fields),
         default: Arc::new(Policy {
             tier: DEFAULT.to_owned(),

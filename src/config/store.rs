@@ -149,8 +149,11 @@ const URL: Key = key(
 )
 .example("{ file = \"/run/secrets/redis_url\" }");
 const MODE: Key = key("store.mode", "\"single\", \"cluster\" or \"sentinel\".");
-const SENTINEL_NAME: Key = key("store.sentinel_name", "What the sentinels call the primary.")
-    .example("\"mymaster\"");
+const SENTINEL_NAME: Key = key(
+    "store.sentinel_name",
+    "What the sentinels call the primary.",
+)
+.example("\"mymaster\"");
 const CA_FILE: Key = key(
     "store.ca_file",
     "PEM of those who sign the servers' certificates; default: the built-in roots.",

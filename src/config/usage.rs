@@ -22,6 +22,7 @@ pub(super) fn usage(fields: &mut Fields) -> UsageConfig {
         retention,
         file: file(fields, retention),
         webhook: webhook(fields, retention),
+        thresholds: target(fields, &THRESHOLDS_URL, &THRESHOLDS_TOKEN),
     }
 }
 
@@ -69,11 +70,6 @@ fn webhook(fields: &mut Fields, retention: Duration) -> Option<(Target, WebhookC
         ..WebhookConfig::default()
     };
     Some((target?, config))
-}
-
-/// Who is told of thresholds (`budgets.webhook`).
-pub(super) fn thresholds(fields: &mut Fields) -> Option<Target> {
-    target(fields, &THRESHOLDS_URL, &THRESHOLDS_TOKEN)
 }
 
 fn target(fields: &mut Fields, url: &Key, token: &Key) -> Option<Target> {
@@ -125,17 +121,26 @@ const FILE_PATH: Key = key(
     "JSON lines, one for each request that can use tokens; default: none are written.",
 )
 .example("\"/var/log/behest-gateway/usage.jsonl\"");
-const FILE_SIZE: Key = key("usage.file.max_size", "A larger file is rotated: usage.jsonl.1 and so on.");
+const FILE_SIZE: Key = key(
+    "usage.file.max_size",
+    "A larger file is rotated: usage.jsonl.1 and so on.",
+);
 const FILE_KEEP: Key = key("usage.file.keep", "Rotated files that are kept.");
 const HOOK_URL: Key = key(
     "usage.webhook.url",
     "Gets the records by POST, in batches, at least once each; default: nobody does.",
 )
 .example("\"https://billing.example/usage\"");
-const HOOK_TOKEN: Key = key("usage.webhook.token", "Sent there as Authorization: Bearer.")
-    .example("{ file = \"/run/secrets/usage_token\" }");
+const HOOK_TOKEN: Key = key(
+    "usage.webhook.token",
+    "Sent there as Authorization: Bearer.",
+)
+.example("{ file = \"/run/secrets/usage_token\" }");
 const HOOK_BATCH: Key = key("usage.webhook.batch", "Records of one POST, at most.");
-const HOOK_INTERVAL: Key = key("usage.webhook.interval", "A record waits no longer for others.");
+const HOOK_INTERVAL: Key = key(
+    "usage.webhook.interval",
+    "A record waits no longer for others.",
+);
 const SPOOL_PATH: Key = key(
     "usage.webhook.spool_path",
     "Folder for batches that wait while the receiver is down; default: 8 MiB of them in memory.",
@@ -150,5 +155,8 @@ const THRESHOLDS_URL: Key = key(
     "Is told by POST when a threshold is reached; default: nobody is.",
 )
 .example("\"https://ops.example/budgets\"");
-const THRESHOLDS_TOKEN: Key = key("budgets.webhook.token", "Sent there as Authorization: Bearer.")
-    .example("{ file = \"/run/secrets/usage_token\" }");
+const THRESHOLDS_TOKEN: Key = key(
+    "budgets.webhook.token",
+    "Sent there as Authorization: Bearer.",
+)
+.example("{ file = \"/run/secrets/usage_token\" }");

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Gateway, finish, own, refusal};
 use crate::admission::ForGateway;
+use crate::admission::limits::LimitError;
 use crate::budget::{Refused, Standing};
 use crate::charge::{Asking, Charge};
 use crate::clock::Now;
@@ -49,6 +50,12 @@ impl From<TokenError> for Failed {
     }
 }
 
+impl From<LimitError> for Failed {
+    fn from(error: LimitError) -> Self {
+        GatewayError::from(error).into()
+    }
+}
+
 impl Gateway {
     /// Claims what `outgoing` is thought to need, and makes a stream say what it used where that is
     /// wanted. Only what can use tokens costs anything: POST.
@@ -65,7 +72,9 @@ impl Gateway {
         let body = outgoing.held_body().cloned();
         let asked = body.as_deref().map(Asked::read).unwrap_or_default();
         let asks = self.charger.asks_upstream() && WITH_STREAM_OPTIONS.contains(&record.route);
-        let changed = body.filter(|_| asks).and_then(|body| asked.with_usage(&body));
+        let changed = body
+            .filter(|_| asks)
+            .and_then(|body| asked.with_usage(&body));
         let asking = Asking {
             identity,
             route: record.route,
@@ -113,7 +122,8 @@ impl Gateway {
         let view = &self.charger.view;
         let reason = error.reason().label();
         let response = refusal(error, &error.verdict(), record);
-        view.refusals.count(record.code.label(), reason, self.clock.now());
+        view.refusals
+            .count(record.code.label(), reason, self.clock.now());
         if let GatewayError::Budget(over) = error
             && let Refused::Limit(standing) = &over.refused
         {

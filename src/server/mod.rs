@@ -44,6 +44,9 @@ pub type Active = ArcSwap<Generation>;
 /// Loads the configuration anew, for rotation.
 pub type Reload = Box<dyn Fn() -> Result<Loaded, ConfigProblems> + Send>;
 
+/// For usage records that wait when all requests have ended.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
 /// After the drain limit, live streams get this long to say that they are cut.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -230,6 +233,15 @@ impl Control {
         let admin = AsyncListener::from_std(admin)?;
         let revocations = Arc::clone(&self.process.revocations);
         let calling = tokio::spawn(async move { revocations.call().await });
+        let (accounting, clock) = (
+            Arc::clone(&self.process.accounting),
+            self.process.clock.clone(),
+        );
+        let counting = tokio::spawn(async move {
+            if let Some(accounting) = accounting.get() {
+                accounting.run(&clock).await;
+            }
+        });
         let pages = admin::Pages {
             metrics: Arc::clone(&self.process.metrics),
             shutdown: self.shutdown.clone(),
@@ -252,6 +264,8 @@ impl Control {
         self.finish(workers).await;
         admin.abort();
         calling.abort();
+        counting.abort();
+        self.close_accounts();
         tracing::info!("stopped");
         Ok(())
     }
@@ -273,6 +287,13 @@ impl Control {
         self.tell_now();
     }
 
+    /// Nothing is under way any more: what waits to be written or sent goes out.
+    fn close_accounts(&self) {
+        if let Some(accounting) = self.process.accounting.get() {
+            accounting.close(LAST_RECORDS);
+        }
+    }
+
     /// Returns when the listener must close.
     async fn last_moment(&self) {
         self.shutdown.requested.cancelled().await;
@@ -288,6 +309,9 @@ impl Control {
             active.gateway.tend_sessions(&self.process.metrics);
             let Process { usage, clock, .. } = &self.process;
             usage.ledger.fold(clock.now());
+            if let Some(accounting) = self.process.accounting.get() {
+                accounting.tend(clock, &self.process.metrics);
+            }
             tokio::time::sleep(SWEEP_CONNECTIONS_EVERY).await;
         }
     }

@@ -5,8 +5,8 @@
 //! lookup by a static word and one atomic add, and the page lists only what has happened.
 
 mod families;
-mod usage;
 mod reading;
+mod usage;
 
 use std::time::Duration;
 

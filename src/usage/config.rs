@@ -18,6 +18,8 @@ pub struct UsageConfig {
     pub file: Option<FileConfig>,
     /// Who is sent records; `None`: nobody.
     pub webhook: Option<(Target, WebhookConfig)>,
+    /// Who is told of thresholds (`budgets.webhook`); `None`: nobody.
+    pub thresholds: Option<Target>,
 }
 
 /// How users stand in records.

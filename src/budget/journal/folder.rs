@@ -45,6 +45,21 @@ impl Kind {
     }
 }
 
+/// Whether a journal could be kept in the folder at `path`, which is made where there is none. Says
+/// nothing of another process that holds it.
+///
+/// # Errors
+/// It cannot be made or written.
+pub fn probe(path: &Path) -> Result<(), JournalError> {
+    let unwritable = |source| JournalError::unwritable(path, source);
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(path).map_err(unwritable)?;
+    let trial = path.join(format!(".probe.{}", std::process::id()));
+    create(OpenOptions::new().write(true), &trial).map_err(unwritable)?;
+    fs::remove_file(&trial).map_err(unwritable)
+}
+
 impl Folder {
     /// Makes the folder where there is none, and takes hold of it.
     pub(super) fn open(path: &Path, name: &'static str) -> Result<Self, JournalError> {

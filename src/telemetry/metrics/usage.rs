@@ -125,7 +125,9 @@ impl UsageMetrics {
         ];
         for (kind, count) in kinds {
             if count > 0 {
-                self.tokens.with_label_values(&[tier, model, kind]).inc_by(count);
+                self.tokens
+                    .with_label_values(&[tier, model, kind])
+                    .inc_by(count);
             }
         }
     }
@@ -160,7 +162,9 @@ impl UsageMetrics {
     /// The store was called.
     pub fn store_called(&self, operation: &'static str, is_ok: bool, took: Duration) {
         let outcome = if is_ok { "ok" } else { "failed" };
-        self.operations.with_label_values(&[operation, outcome]).inc();
+        self.operations
+            .with_label_values(&[operation, outcome])
+            .inc();
         self.durations
             .with_label_values(&[operation])
             .observe(took.as_secs_f64());
@@ -199,7 +203,12 @@ impl Maker<'_> {
         Opts::new(name, help).namespace("behest_gateway")
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
         let family = IntCounterVec::new(Self::options(name, help), labels)?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
