@@ -150,6 +150,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "metering",
             "retry_after",
             "secret",
+            "telemetry",
         ],
     ),
 ];
