@@ -221,7 +221,10 @@ fn every_file_in_config_is_tested_here() {
     let folder = std::fs::read_dir(repository_file("")).unwrap();
     let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["gateway.toml", "providers", "reference.toml"]);
+    assert_eq!(
+        names,
+        ["gateway.toml", "prices.toml", "providers", "reference.toml"]
+    );
 }
 
 #[test]
