@@ -31,7 +31,8 @@ impl UserPrivacy {
     }
 
     /// What stands for a session or thread id, both of which are a user's: the id itself wherever users
-    /// are kept.
+    /// are kept, so that records can be joined with Behest's own. (Session ids that the gateway derives
+    /// under no `session_id.key` of one's own can be checked by whoever guesses a user.)
     #[must_use]
     pub fn session(&self, id: &str) -> Option<String> {
         match self {

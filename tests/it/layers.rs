@@ -155,6 +155,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "metering",
             "retry_after",
             "secret",
+            "telemetry",
         ],
     ),
 ];

@@ -19,8 +19,8 @@ use crate::clock::{self, Clock};
 /// Bytes that wait in the queue, at most; as much again may wait for the disk.
 const MOST_WAITING: usize = 8 * 1024 * 1024;
 
-/// Lines that are taken from the queue at once.
-const AT_ONCE: usize = 8192;
+/// Lines that are taken from the queue at once: whoever adds one waits so long, some microseconds.
+const AT_ONCE: usize = 1024;
 
 /// Lines are collected this long before they are written together.
 const COLLECT: Duration = Duration::from_millis(200);

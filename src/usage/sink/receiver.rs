@@ -14,6 +14,7 @@ use crate::client::{Client, ClientConfig, ClientError, OriginError, Outbound, Se
 use crate::clock::Clock;
 use crate::retry_after::retry_after;
 use crate::secret::Secret;
+use crate::telemetry::chain;
 
 /// As drafted for HTTP by the IETF (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -105,7 +106,7 @@ impl Receiver {
         };
         posted.unwrap_or_else(|error| Posted::Again {
             wait: None,
-            cause: error.to_string(),
+            cause: chain(&error),
         })
     }
 
