@@ -142,9 +142,9 @@ impl World {
         all
     }
 
-    fn reserve(&mut self, user: u8, session: u8, tokens: u64) {
-        let session = u128::from(user) * 10 + u128::from(session);
-        let user = u128::from(user);
+    fn reserve(&mut self, who: u8, session: u8, tokens: u64) {
+        let session = u128::from(who) * 10 + u128::from(session);
+        let user = u128::from(who);
         let estimate = amounts(tokens);
         let claim = Claim {
             user,
@@ -156,8 +156,8 @@ impl World {
             .limits(user, session)
             .iter()
             .all(|(scope, key, kind, limit)| {
-                let (used, reserved) = self.taken(*scope, *key, *kind);
-                used + reserved < *limit
+                let (settled, reserved) = self.taken(*scope, *key, *kind);
+                settled + reserved < *limit
             });
         let reserved = self.store.reserve(claim, now(self.time));
         assert_eq!(reserved.is_ok(), has_room);
@@ -171,7 +171,7 @@ impl World {
         }));
     }
 
-    fn settle(&mut self, at: &prop::sample::Index, percent: u64) {
+    fn settle(&mut self, at: prop::sample::Index, percent: u64) {
         if self.live.is_empty() {
             return;
         }
@@ -234,7 +234,7 @@ fn run(kind: WindowKind, steps: Vec<Step>) {
     for step in steps {
         match step {
             Step::Reserve(user, session, tokens) => world.reserve(user, session, tokens),
-            Step::Settle(at, percent) => world.settle(&at, percent),
+            Step::Settle(at, percent) => world.settle(at, percent),
             Step::Release(at) if !world.live.is_empty() => {
                 drop(world.live.swap_remove(at.index(world.live.len())));
             }
