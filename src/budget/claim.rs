@@ -31,9 +31,10 @@ impl Amounts {
     /// What counts against a limit of `kind` while it is reserved.
     #[must_use]
     pub fn reserved(&self, kind: LimitKind) -> u64 {
-        match kind {
-            LimitKind::ConcurrentRequests => self.requests,
-            other => self.settled(other),
+        if kind == LimitKind::ConcurrentRequests {
+            self.requests
+        } else {
+            self.settled(kind)
         }
     }
 }

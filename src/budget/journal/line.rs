@@ -68,7 +68,6 @@ pub(super) fn entry(line: &[u8]) -> Option<&[u8]> {
     (space == b" " && sum == crc32fast::hash(entry)).then_some(entry)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "four bits are left")]
 fn hex_digit(number: u64) -> u8 {
     let digit = (number & 15) as u8;
     if digit < 10 {

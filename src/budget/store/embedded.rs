@@ -135,18 +135,19 @@ impl Embedded {
         }
         let mut parts = self.parts(&claim);
         let standings = admit(&mut parts, &claim, &spans, now.unix_seconds())?;
+        let estimate = claim.estimate;
         let held = parts.iter().any(Option::is_some).then(|| {
             Held::Embedded(Box::new(Reservation {
                 store: Arc::clone(self),
                 terms,
                 parts,
-                claim: claim.clone(),
+                claim,
                 spans,
             }))
         });
         Ok(Permit {
             standings,
-            estimate: claim.estimate,
+            estimate,
             held,
         })
     }
