@@ -2,4 +2,4 @@
 
 pub mod redis;
 
-pub use self::redis::{News, SharedLog};
+pub use self::redis::{Known, News, SharedLog};

@@ -26,7 +26,7 @@
 //! ```text
 //! ACL SETUSER gateway on >PASSWORD resetkeys ~behest:* resetchannels -@all
 //!   +evalsha +eval +ping +select
-//!   +time +set +get +incr +hget +hset +hmget +hgetall +hdel +expire
+//!   +time +set +hget +hset +hmget +hgetall +hdel +expire
 //!   +zadd +zrem +zrangebyscore
 //! ```
 //! In a cluster also `+cluster|slots +cluster|shards +readonly`; sentinels are asked for
@@ -69,7 +69,7 @@ pub use self::config::{Address, Fail, Mode, RedisConfig, parse_url, parse_urls};
 pub use self::hold::Span;
 pub use self::observer::{Crossing, Observer, Operation};
 pub use self::permit::Permit;
-pub use self::shared_log::{News, SharedLog};
+pub use self::shared_log::{Known, News, SharedLog};
 
 use hold::{Hold, Seen};
 use link::Link;
