@@ -101,7 +101,7 @@ impl Revocations {
         self.make_room(&mut ledger, now)?;
         ledger.newest = ledger.newest.next(now);
         let revocation = Revocation::new(ledger.newest, order, lasting, now);
-        Ok(self.put(ledger, revocation))
+        Ok(self.enforce(ledger, revocation))
     }
 
     /// Puts in force what another replica has ordered; none where it is in force here, or has ended.
@@ -133,7 +133,7 @@ impl Revocations {
         }
         self.make_room(&mut ledger, now)?;
         ledger.newest = ledger.newest.max(adopted.id);
-        Ok(Some(self.put(ledger, adopted)))
+        Ok(Some(self.enforce(ledger, adopted)))
     }
 
     fn make_room(&self, ledger: &mut Ledger, now: Now) -> Result<(), Full> {
@@ -146,7 +146,11 @@ impl Revocations {
         Ok(())
     }
 
-    fn put(&self, mut ledger: MutexGuard<'_, Ledger>, revocation: Revocation) -> Arc<Revocation> {
+    fn enforce(
+        &self,
+        mut ledger: MutexGuard<'_, Ledger>,
+        revocation: Revocation,
+    ) -> Arc<Revocation> {
         let revocation = Arc::new(revocation);
         let ranked = Arc::clone(&revocation);
         match &revocation.subject {

@@ -18,7 +18,7 @@ use super::limits::{LimitKind, Policy};
 use crate::clock::Now;
 
 pub use self::embedded::{Embedded, EmbeddedConfig, Health, Terms};
-pub use self::redis::{News, SharedLog};
+pub use self::redis::{Known, News, SharedLog};
 pub use self::shared::Shared;
 
 /// What counts.

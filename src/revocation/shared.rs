@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::{Order, Revocation, RevocationId, Revocations, Subject};
-use crate::budget::store::SharedLog;
+use crate::budget::store::{Known, SharedLog};
 use crate::clock::Clock;
 
 /// Between two questions for news.
@@ -81,42 +81,40 @@ impl SharedRevocations {
 
     /// Publishes and hears; runs for ever.
     pub async fn run(&self) {
-        let (mut known, mut generation) = (0, 0);
+        let (mut known, mut generation) = (Known::default(), 0);
         loop {
             self.log.established().await;
-            let is_other = self.log.generation() != generation;
+            let current = self.log.generation();
+            let is_other = current != generation;
             if is_other {
-                known = 0;
+                known = Known::default();
             }
-            let before = self.log.generation();
-            let Some(version) = self.hear(known).await else {
+            let Some(heard) = self.hear(known.clone()).await else {
                 // Not at once: the store may answer others and refuse this.
                 sleep(POLL).await;
                 continue;
             };
-            let has_forgotten = version < known;
-            known = version;
-            if is_other || has_forgotten {
+            if is_other || heard.log != known.log {
                 // After it was heard what was lifted meanwhile.
                 self.publish_all();
-                generation = before;
+                generation = current;
             }
+            known = heard;
             self.tell().await;
             let _ = timeout(POLL, self.news.notified()).await;
         }
     }
 
     /// Puts in force what came after `known`; what is known then.
-    async fn hear(&self, mut known: u64) -> Option<u64> {
+    async fn hear(&self, mut known: Known) -> Option<Known> {
         // So that a store which always has more does not keep this from publishing.
         for _ in 0..1000 {
-            let news = self.log.since(known).await?;
+            let news = self.log.since(&known).await?;
             for text in &news.entries {
                 self.apply(text);
             }
-            let is_all = news.entries.is_empty() || news.version < known;
-            known = news.version;
-            if is_all {
+            known = news.known;
+            if news.entries.is_empty() {
                 break;
             }
         }

@@ -11,7 +11,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("admission", &["identity"]),
     // Neither tokens nor sessions: nothing of Behest's can go to the app.
     ("app", &["admission", "client"]),
-    ("budget", &["clock"]),
+    ("budget", &["clock", "secret", "tls"]),
     ("client", &["clock"]),
     ("clock", &[]),
     (
@@ -100,7 +100,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("health", &["clock"]),
     ("inspect", &["clock", "identity", "session", "telemetry"]),
     ("metering", &[]),
-    ("revocation", &["clock", "identity"]),
+    ("revocation", &["budget", "clock", "identity"]),
     ("retry_after", &["clock"]),
     ("secret", &[]),
     (
@@ -210,6 +210,17 @@ const HOMES: &[(&str, &[&str])] = &[
     ("socket2::", &["client/watched.rs"]),
     ("webpki_roots::", &["tls.rs"]),
     ("crc32fast::", &["budget/journal/line.rs"]),
+    (
+        "::redis::",
+        &[
+            "budget/store/redis/ask.rs",
+            "budget/store/redis/config.rs",
+            "budget/store/redis/deliver.rs",
+            "budget/store/redis/link.rs",
+            "budget/store/redis/script.rs",
+            "budget/store/redis/shared_log.rs",
+        ],
+    ),
     ("h2::", &["server/refused.rs"]),
     ("jiff::", &["budget/window.rs"]),
     ("clap::", &["main.rs"]),

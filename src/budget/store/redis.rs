@@ -26,7 +26,7 @@
 //! ```text
 //! ACL SETUSER gateway on >PASSWORD resetkeys ~behest:* resetchannels -@all
 //!   +evalsha +eval +ping +select
-//!   +time +set +get +incr +hget +hset +hmget +hgetall +hdel +expire
+//!   +time +set +hget +hset +hmget +hgetall +hdel +expire
 //!   +zadd +zrem +zrangebyscore
 //! ```
 //! In a cluster also `+cluster|slots +cluster|shards +readonly`; sentinels are asked for
@@ -42,6 +42,7 @@
 //! everysec`) forgets settlements of that last moment. A reservation whose gateway is gone is freed after its lease.
 //! Where the answer to a claim is lost, its release is told when the store is back.
 
+mod ask;
 mod config;
 mod deliver;
 mod hold;
@@ -58,26 +59,30 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ::redis::from_redis_value;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::super::{Claim, Refused, Standing};
+use super::super::{Amounts, Claim, Refused, Standing};
 use crate::clock::{Clock, Now, monotonic};
 
 pub use self::config::{Address, Fail, Mode, RedisConfig, parse_url, parse_urls};
 pub use self::hold::Span;
 pub use self::observer::{Crossing, Observer, Operation};
 pub use self::permit::Permit;
-pub use self::shared_log::{News, SharedLog};
+pub use self::shared_log::{Known, News, SharedLog};
 
-use deliver::MARGIN;
-use hold::{Hold, Seen, letter};
-use link::{Failed, Link, Live};
+use hold::{Hold, Seen};
+use link::Link;
 use local::Local;
 use outbox::Outbox;
 use permit::Asked;
-use script::RESERVE;
+
+/// Nothing reserved besides.
+const NOTHING: Amounts = Amounts {
+    requests: 0,
+    tokens: 0,
+    cost: 0,
+};
 
 /// Rounds of renewals within one lease; a reservation is renewed in every second one.
 const ROUNDS: u32 = 4;
@@ -121,6 +126,8 @@ impl RedisStore {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, String> {
         config.check()?;
+        let mut thresholds = config.thresholds.clone();
+        thresholds.sort_unstable();
         let mut random = [0; 9];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| "the system has no randomness")?;
         let listener = Arc::clone(&observer);
@@ -212,7 +219,7 @@ impl RedisStore {
         match answer {
             Ok((0, seen)) => Ok(asked.granted(&seen, None, now)),
             Ok((limit, seen)) => {
-                let standing = standings(asked.hold(), &seen, now)
+                let standing = standings(asked.hold(), &seen, NOTHING, now)
                     .into_iter()
                     .nth(limit - 1);
                 asked.refused();
@@ -241,12 +248,9 @@ impl RedisStore {
             .observer
             .operation(Operation::Sync, answer.is_ok(), took);
         let (_, seen) = answer.ok()?;
-        Some(standings(&hold, &seen, now))
+        Some(standings(&hold, &seen, NOTHING, now))
     }
 }
-
-/// The limit that refuses, from 1, or 0; and how all stand.
-type Answer = (usize, Vec<Seen>);
 
 impl Inner {
     fn hold(&self, number: u64, claim: &Claim, spans: Vec<Span>) -> Hold {
@@ -260,55 +264,6 @@ impl Inner {
             local: None,
             round: AtomicU64::new(self.round.load(Ordering::Relaxed)),
         }
-    }
-
-    async fn ask(
-        &self,
-        live: &mut Live,
-        name: &str,
-        hold: &Hold,
-        now: Now,
-    ) -> Result<Answer, Failed> {
-        let (keys, arguments) = self.question(name, hold, now);
-        let limit = self.config.timeout;
-        let answered = self
-            .link
-            .call(live, &RESERVE, &keys, &arguments, limit)
-            .await?;
-        let numbers = from_redis_value::<Vec<u64>>(answered);
-        let numbers = numbers.map_err(|error| Failed::Refused(error.into()))?;
-        Ok(read(&numbers))
-    }
-
-    fn question(&self, name: &str, hold: &Hold, now: Now) -> (Vec<String>, Vec<Vec<u8>>) {
-        let mut keys = vec![self.key(hold.user, None)];
-        let sessions = hold.spans.iter().find_map(|span| hold.account(span.scope));
-        keys.extend(sessions.map(|session| self.key(hold.user, Some(session))));
-        let ttl = hold.matters_until().saturating_sub(now.unix_seconds()) + MARGIN;
-        let mut arguments = Vec::with_capacity(3 + hold.spans.len() * 6);
-        let head = [
-            name.to_owned(),
-            self.config.lease.as_millis().to_string(),
-            ttl.to_string(),
-        ];
-        arguments.extend(head.map(String::into_bytes));
-        for span in &hold.spans {
-            let account = if hold.account(span.scope).is_some() {
-                "2"
-            } else {
-                "1"
-            };
-            let row = [
-                account.to_owned(),
-                letter(span.kind).to_owned(),
-                span.window.to_string(),
-                span.weight.to_string(),
-                span.limit.to_string(),
-                hold.estimate.reserved(span.kind).to_string(),
-            ];
-            arguments.extend(row.map(String::into_bytes));
-        }
-        (keys, arguments)
     }
 
     /// What is done without the store.
@@ -329,7 +284,9 @@ impl Inner {
             .local
             .reserve(hold.user, hold.session, &hold.spans, &hold.estimate);
         if let Some(place) = counted.refused {
-            let standing = standings(hold, &counted.seen, now).into_iter().nth(place);
+            let standing = standings(hold, &counted.seen, NOTHING, now)
+                .into_iter()
+                .nth(place);
             return Err(standing.map_or(Refused::Unavailable, Refused::Limit));
         }
         Ok(asked.granted(&counted.seen, Some(counted.absence), now))
@@ -386,34 +343,15 @@ impl Inner {
     }
 }
 
-fn read(numbers: &[u64]) -> Answer {
-    let (refused, rest) = numbers
-        .split_first()
-        .map_or((0, numbers), |(first, rest)| (*first, rest));
-    let rows = rest.chunks_exact(4).filter_map(|row| match row {
-        &[window, here, before, reserved] => Some(Seen {
-            window: u32::try_from(window).ok()?,
-            here,
-            before,
-            reserved,
-        }),
-        _ => None,
-    });
-    (
-        usize::try_from(refused).unwrap_or(usize::MAX),
-        rows.collect(),
-    )
-}
-
-/// How the limits of `hold` stood before it.
-fn standings(hold: &Hold, seen: &[Seen], now: Now) -> Vec<Standing> {
+/// How the limits of `hold` stand, where so much of its estimate is reserved besides.
+fn standings(hold: &Hold, seen: &[Seen], granted: Amounts, now: Now) -> Vec<Standing> {
     let pairs = hold.spans.iter().zip(seen);
     let standing = |(span, seen): (&Span, &Seen)| Standing {
         scope: span.scope,
         kind: span.kind,
         limit: span.limit,
         used: span.used(seen.here, seen.before),
-        reserved: seen.reserved,
+        reserved: seen.reserved.saturating_add(granted.reserved(span.kind)),
         resets_at: span.end.max(now.unix_seconds()),
     };
     pairs.map(standing).collect()

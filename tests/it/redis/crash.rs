@@ -35,7 +35,7 @@ async fn what_a_killed_gateway_reserved_comes_free_and_what_runs_is_renewed() {
     let freed = async || alive.stand(&ask).await == [(0, 1), (0, 10)];
     until("the killed one's reservation is free", freed).await;
     // Several leases later the other still holds its own.
-    tokio::time::sleep(Duration::from_millis(3000)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(alive.stand(&ask).await, [(0, 1), (0, 10)]);
     running.settle(tokens_used(3));
     alive.told().await;
@@ -82,11 +82,11 @@ async fn a_store_killed_under_load_loses_no_settlement_and_doubles_none() {
             let mut turn = task;
             while !ended.load(Ordering::SeqCst) {
                 turn += 1;
-                let user = turn % users.len();
-                let ask = &users[user];
+                let whose = turn % users.len();
+                let ask = &users[whose];
                 let permit = store.reserve(ask, spans(ask, DAY), now()).await.unwrap();
                 let used = 1 + turn as u64 % 7;
-                settled[user].fetch_add(used, Ordering::SeqCst);
+                settled[whose].fetch_add(used, Ordering::SeqCst);
                 permit.settle(tokens_used(used));
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -71,17 +71,7 @@ async fn after_a_failover_the_new_primary_is_found_and_told_the_rest() {
             .contains("link_status:up")
     })
     .await;
-    let sentinel_port = free_port();
-    let sentinel = Redis::prepared("redis-sentinel", &[], sentinel_port, |folder| {
-        let mut text = format!(
-            "port {sentinel_port}\nbind 127.0.0.1\ndir {}\n",
-            folder.display()
-        );
-        writeln!(text, "sentinel monitor mymaster 127.0.0.1 {port} 1").unwrap();
-        text.push_str("sentinel down-after-milliseconds mymaster 500\n");
-        text.push_str("sentinel failover-timeout mymaster 3000\n");
-        std::fs::write(folder.join("sentinel.conf"), text).unwrap();
-    });
+    let sentinel = watching(&port);
     let knows = async || {
         sentinel
             .ask("SENTINEL REPLICAS mymaster")
@@ -132,4 +122,16 @@ async fn after_a_failover_the_new_primary_is_found_and_told_the_rest() {
     replica.told().await;
     assert_eq!(replica.stand(&ask).await, [(11, 0)]);
     assert!(replica_of.ask("INFO replication").contains("role:master"));
+}
+
+/// A sentinel of `mymaster` at `port`.
+fn watching(port: &str) -> Redis {
+    let own = free_port();
+    Redis::prepared("redis-sentinel", &[], own, |folder| {
+        let mut text = format!("port {own}\nbind 127.0.0.1\ndir {}\n", folder.display());
+        writeln!(text, "sentinel monitor mymaster 127.0.0.1 {port} 1").unwrap();
+        text.push_str("sentinel down-after-milliseconds mymaster 500\n");
+        text.push_str("sentinel failover-timeout mymaster 3000\n");
+        std::fs::write(folder.join("sentinel.conf"), text).unwrap();
+    })
 }

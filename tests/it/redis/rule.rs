@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use behest_gateway::budget::store::redis::Span;
 use behest_gateway::budget::{LimitKind, Refused};
+use behest_gateway::clock::monotonic;
 
 use super::{DAY, Replica, claim, now, spans, tokens_used};
 use crate::support::redis::Redis;
@@ -76,7 +77,7 @@ async fn a_claim_is_held_against_all_limits_or_none_by_user_and_by_session() {
     let reserve = || replica.store.reserve(&ask, spans(&ask, DAY), now());
     let first = reserve().await.unwrap();
     let second = reserve().await.unwrap();
-    assert_eq!(second.standings()[0].reserved, 1);
+    assert_eq!(second.standings()[0].reserved, 2, "with its own");
     let Err(Refused::Limit(refused)) = reserve().await else {
         panic!("the session has 15 tokens, and 20 are reserved");
     };
@@ -105,11 +106,8 @@ async fn a_claim_is_held_against_all_limits_or_none_by_user_and_by_session() {
         "behest:{AAAAAAAAAAAAAAAAAAAAAQ}",
         "behest:{AAAAAAAAAAAAAAAAAAAAAQ}:AAAAAAAAAAAAAAAAAAAABw",
     ] {
-        let ttl: i64 = redis.ask(&format!("TTL {key}"))[1..]
-            .trim()
-            .parse()
-            .unwrap();
-        assert!((24 * 3600..27 * 3600).contains(&ttl), "{key} {ttl}");
+        let ttl = number(&redis.ask(&format!("TTL {key}")));
+        assert!((24.0 * 3600.0..27.0 * 3600.0).contains(&ttl), "{key} {ttl}");
     }
 }
 
@@ -187,4 +185,57 @@ async fn a_threshold_is_told_once_a_window_over_all_replicas() {
     permit.settle(tokens_used(2000));
     replicas[0].told().await;
     assert_eq!(heard().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_costs_the_store_little_memory_and_a_claim_little_time() {
+    let redis = Redis::start();
+    let replica = Replica::new(&redis.url()).await;
+    let all = LimitKind::ALL.map(|kind| (kind, 1_000_000_000_000));
+    let ask = claim(1, 1000, &all, &[]);
+    let mut took = Vec::new();
+    for _ in 0..500 {
+        let start = monotonic();
+        let permit = replica
+            .store
+            .reserve(&ask, spans(&ask, DAY), now())
+            .await
+            .unwrap();
+        took.push(start.elapsed());
+        permit.settle(tokens_used(123_456));
+        replica.told().await;
+    }
+    took.sort();
+    let memory = || number(&redis.ask("MEMORY USAGE behest:{AAAAAAAAAAAAAAAAAAAAAQ}"));
+    let at_rest = memory();
+    let mut running = Vec::new();
+    for _ in 0..4 {
+        running.push(
+            replica
+                .store
+                .reserve(&ask, spans(&ask, DAY), now())
+                .await
+                .unwrap(),
+        );
+    }
+    let each_running = (memory() - at_rest) / 4.0;
+    let stats = redis.ask("INFO commandstats");
+    let calls = stats
+        .lines()
+        .find(|line| line.starts_with("cmdstat_evalsha"))
+        .unwrap();
+    let (_, per_call) = calls.split_once("usec_per_call=").unwrap();
+    let microseconds = number(per_call.split(',').next().unwrap());
+    eprintln!(
+        "{at_rest} bytes a user, {each_running} a request under way, {microseconds} µs a script, p50 {:?}",
+        took[250]
+    );
+    assert!(at_rest < 1000.0, "{at_rest} bytes");
+    assert!(each_running < 300.0, "{each_running} bytes");
+    assert!(microseconds < 1000.0, "{microseconds} µs");
+}
+
+/// The number in an answer of one.
+fn number(answer: &str) -> f64 {
+    answer.trim().trim_start_matches(':').parse().unwrap()
 }

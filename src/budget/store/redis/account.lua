@@ -10,8 +10,7 @@ local function clock()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
-local function counter(key, kind)
-  local packed = redis.call('HGET', key, kind)
+local function unpacked(key, kind, packed)
   local found = {key = key, kind = kind, window = 0, used = 0, reserved = 0, previous = 0, told = 0}
   if packed then
     local window, used, reserved, previous, told = string.match(packed, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
@@ -21,10 +20,13 @@ local function counter(key, kind)
   return found
 end
 
-local function keep(it)
-  local packed = {text(it.window), text(it.used), text(it.reserved), text(it.previous), text(it.told)}
-  redis.call('HSET', it.key, it.kind, table.concat(packed, ' '))
+local function packed(it)
+  return string.format('%.0f %.0f %.0f %.0f %.0f', it.window, it.used, it.reserved, it.previous, it.told)
 end
+
+local function counter(key, kind) return unpacked(key, kind, redis.call('HGET', key, kind)) end
+
+local function keep(it) redis.call('HSET', it.key, it.kind, packed(it)) end
 
 -- A later window begins; an earlier one, by a gateway whose clock is behind, counts as this one.
 local function enter(it, window)
@@ -39,13 +41,21 @@ end
 
 -- Gives back what a record holds; in windows that are over nothing is held any more.
 local function free(key, record)
+  local kinds, held = {}, {}
   for kind, window, amount in string.gmatch(record, '(%a):(%d+):(%d+)') do
-    local it = counter(key, kind)
-    if it.window == tonumber(window) then
-      it.reserved = math.max(0, it.reserved - tonumber(amount))
-      keep(it)
+    kinds[#kinds + 1] = kind
+    held[#held + 1] = {tonumber(window), tonumber(amount)}
+  end
+  if #kinds == 0 then return end
+  local news, read = {}, redis.call('HMGET', key, unpack(kinds))
+  for i, kind in ipairs(kinds) do
+    local it = unpacked(key, kind, read[i])
+    if read[i] and it.window == held[i][1] then
+      it.reserved = math.max(0, it.reserved - held[i][2])
+      news[#news + 1], news[#news + 2] = kind, packed(it)
     end
   end
+  if #news > 0 then redis.call('HSET', key, unpack(news)) end
 end
 
 local function hold(key, name, deadline, parts)

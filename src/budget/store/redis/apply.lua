@@ -36,10 +36,9 @@ end
 
 local function take(key, name)
   local record = redis.call('HGET', key, name)
-  if not record then return false end
+  if not record then return end
   free(key, record)
   redis.call('HDEL', key, name)
-  return true
 end
 
 -- Goes on holding it for another lease, also where it had lapsed or the store had lost it.
@@ -85,7 +84,11 @@ while ARGV[at] do
   if what == 'k' then
     renew(name, limits)
   else
-    for _, limit in ipairs(limits) do take(limit.key, name) end
+    local taken = {}
+    for _, limit in ipairs(limits) do
+      if not taken[limit.key] then take(limit.key, name) end
+      taken[limit.key] = true
+    end
   end
   if what == 's' and not seen(sequence) then
     for place, limit in ipairs(limits) do

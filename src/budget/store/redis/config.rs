@@ -58,7 +58,7 @@ pub struct RedisConfig {
     /// For how long a reservation holds when its gateway is gone. Default: 5 min; each gateway renews
     /// those of its running requests at a third of it.
     pub lease: Duration,
-    /// In percent of a budget, rising; each is told once a window. Default: 50, 80, 100.
+    /// In percent of a budget; each is told once a window. Default: 50, 80, 100.
     pub thresholds: Vec<u8>,
 }
 
@@ -137,19 +137,20 @@ impl Address {
     /// The server of these credentials and this scheme at another address, which a sentinel named.
     pub(super) fn moved_to(&self, host: String, port: u16) -> ::redis::RedisResult<ConnectionInfo> {
         let info = self.info()?;
-        let address = match info.addr().clone() {
-            ConnectionAddr::TcpTls {
-                insecure,
-                tls_params,
-                ..
-            } => ConnectionAddr::TcpTls {
+        let mut address = ConnectionAddr::Tcp(host.clone(), port);
+        if let ConnectionAddr::TcpTls {
+            insecure,
+            tls_params,
+            ..
+        } = info.addr().clone()
+        {
+            address = ConnectionAddr::TcpTls {
                 host,
                 port,
                 insecure,
                 tls_params,
-            },
-            _ => ConnectionAddr::Tcp(host, port),
-        };
+            };
+        }
         Ok(info.set_addr(address))
     }
 }
@@ -160,9 +161,11 @@ impl Address {
 /// What is wrong, and how it would be right; never the text itself.
 pub fn parse_urls(text: &str) -> Result<Vec<Address>, String> {
     let all: Result<Vec<_>, _> = text.split(',').map(|url| parse_url(url.trim())).collect();
-    all.map_err(|problem| match text.contains(',') {
-        true => format!("{problem} (several URLs stand by commas; in a password write %2C)"),
-        false => problem,
+    all.map_err(|problem| {
+        if text.contains(',') {
+            return format!("{problem} (several URLs stand by commas; in a password write %2C)");
+        }
+        problem
     })
 }
 

@@ -370,14 +370,11 @@ fn late() -> RedisError {
 
 /// Whether it is this call that the store refuses, and would again, while it answers others.
 fn is_about_the_call(error: &RedisError) -> bool {
-    match error.kind() {
-        ErrorKind::Server(kind) => {
-            matches!(
-                kind,
-                ServerErrorKind::ResponseError | ServerErrorKind::CrossSlot
-            )
-        }
-        ErrorKind::Extension => error.code() == Some("WRONGTYPE"),
-        kind => kind == ErrorKind::UnexpectedReturnType,
-    }
+    let kind = error.kind();
+    let of_the_call = [ServerErrorKind::ResponseError, ServerErrorKind::CrossSlot];
+    of_the_call
+        .into_iter()
+        .any(|it| kind == ErrorKind::Server(it))
+        || kind == ErrorKind::UnexpectedReturnType
+        || error.code() == Some("WRONGTYPE")
 }

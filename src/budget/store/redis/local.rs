@@ -55,8 +55,8 @@ impl Local {
             .collect();
         let mut pairs = spans.iter().zip(&seen);
         let refused = pairs.position(|(span, seen)| {
-            let used = span.used(seen.here, seen.before);
-            used.saturating_add(seen.reserved) >= span.limit
+            let taken = span.used(seen.here, seen.before);
+            taken.saturating_add(seen.reserved) >= span.limit
         });
         if refused.is_none() {
             for span in spans {

@@ -29,7 +29,7 @@ impl Permit {
         }
     }
 
-    /// How the limits stood just before, in the order in which they were given.
+    /// How the limits stand with it, in the order in which they were given.
     #[must_use]
     pub fn standings(&self) -> &[Standing] {
         &self.standings
@@ -98,7 +98,7 @@ impl Asked {
     /// It is held, by the store or, where `local` says during which absence, here.
     pub(super) fn granted(mut self, seen: &[Seen], local: Option<u64>, now: Now) -> Permit {
         self.is_sent = false;
-        let standings = standings(&self.hold, seen, now);
+        let standings = standings(&self.hold, seen, self.hold.estimate, now);
         if let Some(hold) = Arc::get_mut(&mut self.hold) {
             hold.local = local;
             for (span, seen) in hold.spans.iter_mut().zip(seen) {

@@ -31,12 +31,8 @@ pub(super) static APPLY: LazyLock<Script> = LazyLock::new(|| {
 pub(super) static PUBLISH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("publish.lua")));
 
-pub(super) static SINCE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(concat!(
-        include_str!("account.lua"),
-        include_str!("since.lua")
-    ))
-});
+pub(super) static SINCE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("since.lua")));
 
 pub(super) static PROBE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("probe.lua")));

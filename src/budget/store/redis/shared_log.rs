@@ -18,12 +18,21 @@ pub struct SharedLog {
     pub(super) name: &'static str,
 }
 
+/// How far a log is known. One that knows nothing asks with the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Which log: the store begins another one when it has forgotten the last.
+    pub log: String,
+    /// Its version.
+    pub version: u64,
+}
+
 /// What was new.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
-    /// To ask with the next time; 0: the store has forgotten what it knew, and is to be asked again.
-    pub version: u64,
-    /// In their order.
+    /// To ask with the next time.
+    pub known: Known,
+    /// In their order; of another log than the known one, all.
     pub entries: Vec<String>,
 }
 
@@ -48,14 +57,21 @@ impl SharedLog {
         self.call(&PUBLISH, &arguments).await.is_some()
     }
 
-    /// What came after `version`, up to 500 entries; none while the store is away.
-    pub async fn since(&self, version: u64) -> Option<News> {
-        let arguments = [version.to_string().into_bytes()];
+    /// What came after `known`, up to 500 entries; none while the store is away.
+    pub async fn since(&self, known: &Known) -> Option<News> {
+        let arguments = [
+            known.log.clone().into_bytes(),
+            known.version.to_string().into_bytes(),
+        ];
         let answer = self.call(&SINCE, &arguments).await?;
-        let mut texts: Vec<String> = from_redis_value(answer).ok()?;
-        let entries = texts.split_off(1.min(texts.len()));
-        let version = texts.first()?.parse().ok()?;
-        Some(News { version, entries })
+        let texts: Vec<String> = from_redis_value(answer).ok()?;
+        let mut texts = texts.into_iter();
+        let known = Known {
+            log: texts.next()?,
+            version: texts.next()?.parse().ok()?,
+        };
+        let entries = texts.collect();
+        Some(News { known, entries })
     }
 
     async fn call(&self, script: &Script, arguments: &[Vec<u8>]) -> Option<::redis::Value> {
@@ -63,7 +79,7 @@ impl SharedLog {
         let mut live = link.live()?;
         let prefix = &self.inner.config.prefix;
         let key = |part| format!("{prefix}:{{{}}}:{part}", self.name);
-        let keys = ["entries", "versions", "ends", "version"].map(key);
+        let keys = ["entries", "versions", "ends", "log"].map(key);
         let answer = link
             .call(&mut live, script, &keys, arguments, link.patience())
             .await;
