@@ -57,9 +57,11 @@ function show(id) {
   byId('forget').hidden = id !== 'board';
 }
 
-function tell(state, text) {
+/** The time is apart: it would be read out every two seconds. */
+function tell(state, text, time = '') {
   byId('state').dataset.state = state;
   write('state-text', text);
+  write('state-time', time);
 }
 
 async function refresh() {
@@ -100,7 +102,7 @@ function draw(now, series, users, step, split) {
   }
   lastHeard = now.now.slice(11, 19);
   byId('board').classList.remove('stale');
-  tell('live', `Live, ${lastHeard} UTC`);
+  tell('live', 'Live', `${lastHeard} UTC`);
 }
 
 /** What is said of a failure, and what can be done about it. */
