@@ -18,8 +18,10 @@
 //!
 //! `U` and `S` are keyed hashes of user and session, 22 characters of base64url: no name reaches the
 //! store. All keys of a user have one hash tag, and so one slot of a cluster. Fields are explained in
-//! `redis/account.lua`. With all seven limits by user a key takes about 700 bytes (`MEMORY USAGE`, Redis 7.0),
-//! and each request under way about 150 more.
+//! `redis/account.lua`. With all seven limits by user a key takes about 820 bytes (`MEMORY USAGE`, Redis
+//! 7.0.15), and each request under way 200 to 270 more. The script of a claim takes the server 65 µs with
+//! seven limits (on a loaded machine of two cores); over loopback such a claim is answered in 0.45 ms at
+//! p50 there, in a debug build.
 //!
 //! # Rights
 //!
