@@ -11,7 +11,8 @@
 mod accounting;
 mod charger;
 mod charging;
+mod names;
 
 pub use self::accounting::{Accounting, AccountingError, privacy};
-pub use self::charger::{Asking, Charger};
+pub use self::charger::{Asking, ChargeTerms, Charger};
 pub use self::charging::Charge;

@@ -18,7 +18,7 @@ use crate::admission::routes::RouteTable;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::admission::{APP_LABEL, Admission};
 use crate::app::{App, AppConfig};
-use crate::charge::{Accounting, AccountingError, Charger, privacy};
+use crate::charge::{Accounting, AccountingError, ChargeTerms, Charger, privacy};
 use crate::client::{Client, ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig, UpstreamConfig};
@@ -337,20 +337,14 @@ fn charger(
         process.accounting.get_or_init(|| opened)
     };
     usage.ledger.retain(config.usage.retention);
-    Ok(Arc::new(Charger {
+    let hash = Arc::new(UserHash::new(&user_hash_key(config)));
+    let terms = ChargeTerms {
         metering: config.metering.clone(),
         budgets: config.budgets.clone(),
         default_tier: config.mint.default_tier.clone(),
-        store: accounting.store.clone(),
-        account_key: accounting.account_key.clone(),
-        privacy: privacy(
-            config.usage.users,
-            &Arc::new(UserHash::new(&user_hash_key(config))),
-        ),
-        sinks: Arc::clone(&accounting.sinks),
-        view: Arc::clone(usage),
-        metrics: Arc::clone(metrics),
-    }))
+        privacy: privacy(config.usage.users, &hash),
+    };
+    Ok(accounting.charger(terms, usage, metrics))
 }
 
 /// The key of the hash by which users stand in logs and records.

@@ -6,18 +6,20 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use tokio::sync::mpsc;
 
+use super::charger::{ChargeTerms, Charger};
+use super::names::Names;
 use crate::budget::journal::{JournalConfig, JournalError};
 use crate::budget::store::redis::{Crossing, Observer, Operation, RedisStore};
-use crate::budget::store::{Embedded, EmbeddedConfig, Shared, Terms};
+use crate::budget::store::{Embedded, EmbeddedConfig, Full, Shared, Terms};
 use crate::budget::window::Windows;
-use crate::budget::{BudgetConfig, Crossed, Store, StoreConfig, Thresholds, parse_zone};
+use crate::budget::{BudgetConfig, Crossed, Standing, Store, StoreConfig, Thresholds, parse_zone};
 use crate::client::Outbound;
 use crate::clock::Clock;
 use crate::identity::UserHash;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::{
-    Receiver, ReceiverError, Sinks, SinksConfig, Target, ThresholdPassed, UsageConfig, UserPrivacy,
-    Users,
+    AccountStanding, BudgetView, Receiver, ReceiverError, Sinks, SinksConfig, StoreState, Target,
+    ThresholdPassed, UsageConfig, UsageView, UserPrivacy, Users,
 };
 
 /// Keys the hashes by which stores know users, where `usage.hash_key` gives no key: like a session's id
@@ -35,13 +37,11 @@ const JOURNAL: &str = "budgets";
 
 /// The places of a process in which charges are counted.
 pub struct Accounting {
-    /// Counts limits.
-    pub store: Store,
-    /// Gets records.
-    pub sinks: Arc<Sinks>,
+    store: Store,
+    sinks: Arc<Sinks>,
     thresholds: Option<crate::usage::Thresholds>,
-    /// Keys the hashes by which the store knows users.
-    pub account_key: hmac::Key,
+    account_key: hmac::Key,
+    names: Arc<Names>,
     crossings: std::sync::Mutex<Option<mpsc::Receiver<Crossed>>>,
 }
 
@@ -111,6 +111,7 @@ impl Accounting {
             sinks: Arc::new(sinks(usage, outbound, clock)?),
             thresholds: thresholds(usage, outbound, clock)?,
             account_key: hmac::Key::new(hmac::HMAC_SHA256, ACCOUNT_KEY),
+            names: Arc::default(),
             crossings: std::sync::Mutex::new(Some(receiver)),
         })
     }
@@ -139,6 +140,49 @@ impl Accounting {
         Ok(())
     }
 
+    /// Charges by `terms`, counts here, and shows it in `view`.
+    #[must_use]
+    pub fn charger(
+        &self,
+        terms: ChargeTerms,
+        view: &Arc<UsageView>,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Charger> {
+        // Users may stand otherwise from now on.
+        self.names.clear();
+        view.budgets.get_or_init(|| self.budget_view());
+        Arc::new(Charger {
+            terms,
+            store: self.store.clone(),
+            account_key: self.account_key.clone(),
+            names: Arc::clone(&self.names),
+            sinks: Arc::clone(&self.sinks),
+            view: Arc::clone(view),
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// The store that replicas share, where there is one.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Shared> {
+        match &self.store {
+            Store::Embedded(_) => None,
+            Store::Redis(store) => Some(store),
+        }
+    }
+
+    fn budget_view(&self) -> BudgetView {
+        let (store, names) = (self.store.clone(), Arc::clone(&self.names));
+        let own = self.store.clone();
+        BudgetView {
+            fullest: Box::new(move |most, now| {
+                let full = store.fullest(most, now).into_iter();
+                full.filter_map(|full| standing(full, &names)).collect()
+            }),
+            store: Box::new(move || state(&own)),
+        }
+    }
+
     /// Keeps a shared store connected, and tells of thresholds. Runs for ever, once, on a runtime that
     /// lasts.
     pub async fn run(&self, clock: &Clock) {
@@ -162,10 +206,11 @@ impl Accounting {
         let Some(thresholds) = &self.thresholds else {
             return;
         };
+        let name = self.names.of(crossed.user);
         let passed = ThresholdPassed {
             account: crossed.user,
-            user: None,
-            tier: String::new(),
+            user: name.user,
+            tier: name.tier,
             scope: crossed.scope,
             kind: crossed.kind,
             percent: crossed.percent,
@@ -220,6 +265,43 @@ pub fn privacy(users: Users, hash: &Arc<UserHash>) -> UserPrivacy {
         Users::Plain => UserPrivacy::Plain,
         Users::Hashed => UserPrivacy::Hashed(Arc::clone(hash)),
         Users::None => UserPrivacy::None,
+    }
+}
+
+/// The fullest limit of an account, for the operator's page.
+fn standing(full: Full, names: &Names) -> Option<AccountStanding> {
+    let share =
+        |standing: &Standing| u128::from(standing.used) * 1000 / u128::from(standing.limit.max(1));
+    let standing = full.standings.into_iter().max_by_key(share)?;
+    let known = names.of(full.user).user;
+    Some(AccountStanding {
+        account: known.unwrap_or_else(|| format!("#{:016x}", full.user >> 64)),
+        tier: full.tier,
+        standing,
+    })
+}
+
+fn state(store: &Store) -> StoreState {
+    match store {
+        Store::Embedded(store) => {
+            let health = store.health();
+            StoreState {
+                kind: "embedded",
+                is_up: health.is_whole,
+                detail: if store.is_kept() {
+                    "counted here, with a journal".to_owned()
+                } else {
+                    "counted in memory only (store.path is not set)".to_owned()
+                },
+                accounts: health.accounts as u64,
+            }
+        }
+        Store::Redis(store) => StoreState {
+            kind: "redis",
+            is_up: store.redis().is_up(),
+            detail: format!("{} settlements wait to be told", store.redis().pending()),
+            accounts: 0,
+        },
     }
 }
 

@@ -6,6 +6,7 @@ use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::charging::{Bill, Charge};
+use super::names::Names;
 use crate::budget::{
     Amounts, BudgetConfig, Claim, OnExhausted, OverBudget, Policy, Standing, Store,
 };
@@ -20,26 +21,28 @@ const X_THREAD_ID: HeaderName = HeaderName::from_static("x-thread-id");
 /// Routes whose answers have no tokens of their own: nothing is reserved for them.
 const WITHOUT_COMPLETION: [&str; 1] = ["/v1/embeddings"];
 
-/// Charges requests. One for each gateway; what it counts in outlives it.
-pub struct Charger {
+/// By what is charged: of one configuration.
+#[derive(Clone, Debug)]
+pub struct ChargeTerms {
     /// `[metering]`
     pub metering: MeteringConfig,
     /// `[budgets]`
     pub budgets: BudgetConfig,
     /// The tier of sessions without one, as the mint is told (`mint.default_tier`).
     pub default_tier: Option<Tier>,
-    /// Counts what is reserved and what is settled.
-    pub store: Store,
-    /// Keys the hashes by which the store knows users and sessions.
-    pub account_key: hmac::Key,
     /// How users stand in records.
     pub privacy: UserPrivacy,
-    /// Where records go.
-    pub sinks: Arc<Sinks>,
-    /// What is shown of all of them.
-    pub view: Arc<UsageView>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
+}
+
+/// Charges requests. One for each gateway; what it counts in outlives it.
+pub struct Charger {
+    pub(super) terms: ChargeTerms,
+    pub(super) store: Store,
+    pub(super) account_key: hmac::Key,
+    pub(super) names: Arc<Names>,
+    pub(super) sinks: Arc<Sinks>,
+    pub(super) view: Arc<UsageView>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// What is known of a request before it goes up.
@@ -69,13 +72,16 @@ impl Charger {
         now: Now,
     ) -> Result<Charge, OverBudget> {
         let tier = self.tier(asking.identity);
-        let policy = Arc::clone(self.budgets.policy(tier.as_deref()));
+        let policy = Arc::clone(self.terms.budgets.policy(tier.as_deref()));
         let prompt = asking.body.div_ceil(4);
         let estimate = self.estimate(&asking, prompt);
         let permit = if policy.user.is_empty() && policy.session.is_empty() {
             None
         } else {
             let claim = self.claimed(asking.identity, &policy, estimate);
+            let name = || self.terms.privacy.user(&asking.identity.user);
+            self.names
+                .note(claim.user, tier.as_deref().unwrap_or_default(), name);
             let permit = self.store.reserve(claim, now).await;
             Some(permit.map_err(|refused| OverBudget {
                 refused,
@@ -91,17 +97,17 @@ impl Charger {
         let bill = Bill {
             began: now.unix,
             tier,
-            user: self.privacy.user(&asking.identity.user),
+            user: self.terms.privacy.user(&asking.identity.user),
             session_id: asking
                 .identity
                 .session_id
                 .as_ref()
-                .and_then(|id| self.privacy.session(id.as_str())),
+                .and_then(|id| self.terms.privacy.session(id.as_str())),
             thread_id: asking
                 .headers
                 .get(X_THREAD_ID)
                 .and_then(visible)
-                .and_then(|id| self.privacy.session(id)),
+                .and_then(|id| self.terms.privacy.session(id)),
             prompt,
         };
         let model = asking.asked.model;
@@ -117,7 +123,7 @@ impl Charger {
         identity: &Identity,
         now: Now,
     ) -> Result<(Arc<Policy>, Vec<Standing>), OverBudget> {
-        let policy = Arc::clone(self.budgets.policy(self.tier(identity).as_deref()));
+        let policy = Arc::clone(self.terms.budgets.policy(self.tier(identity).as_deref()));
         let Claim { user, session, .. } = self.claimed(identity, &policy, Amounts::default());
         match self.store.standings(user, session, &policy, now).await {
             Ok(standings) => Ok((policy, standings)),
@@ -129,22 +135,34 @@ impl Charger {
         }
     }
 
+    /// By what is charged.
+    #[must_use]
+    pub fn terms(&self) -> &ChargeTerms {
+        &self.terms
+    }
+
+    /// What is shown of use.
+    #[must_use]
+    pub fn view(&self) -> &UsageView {
+        &self.view
+    }
+
     /// Whether streams that `asked` not for it are made to say what they used.
     #[must_use]
     pub fn asks_upstream(&self) -> bool {
-        self.metering.enabled && self.metering.ask_upstream
+        self.terms.metering.enabled && self.terms.metering.ask_upstream
     }
 
     /// A request has ended: counts it, and hands its record on.
     pub(super) fn tell(&self, record: UsageRecord) {
-        let tier = if self.budgets.tiers.contains_key(&record.tier) {
+        let tier = if self.terms.budgets.tiers.contains_key(&record.tier) {
             record.tier.as_str()
         } else if record.tier.is_empty() {
             "none"
         } else {
             "other"
         };
-        let model = self.metering.prices.label(record.model.as_ref());
+        let model = self.terms.metering.prices.label(record.model.as_ref());
         let metrics = &self.metrics.usage;
         metrics.metered(record.certainty.label());
         if let Some(tokens) = record.tokens {
@@ -163,11 +181,11 @@ impl Charger {
     }
 
     pub(super) fn cuts(&self) -> bool {
-        self.budgets.on_exhausted == OnExhausted::Cut
+        self.terms.budgets.on_exhausted == OnExhausted::Cut
     }
 
     fn tier(&self, identity: &Identity) -> Option<String> {
-        let tier = identity.tier.as_ref().or(self.default_tier.as_ref());
+        let tier = identity.tier.as_ref().or(self.terms.default_tier.as_ref());
         tier.map(|tier| match tier {
             Tier::Text(text) => text.to_string(),
             Tier::Number(number) => number.to_string(),
@@ -177,7 +195,9 @@ impl Charger {
     /// A quarter of the body's bytes, and as much of an answer as is asked for.
     fn estimate(&self, asking: &Asking<'_>, prompt: u64) -> Amounts {
         let asked = &asking.asked;
-        let each = asked.max_tokens.unwrap_or(self.budgets.default_max_tokens);
+        let each = asked
+            .max_tokens
+            .unwrap_or(self.terms.budgets.default_max_tokens);
         let completion = if WITHOUT_COMPLETION.contains(&asking.route) {
             0
         } else {
@@ -189,7 +209,11 @@ impl Charger {
             completion,
             total: prompt.saturating_add(completion),
         };
-        let cost = self.metering.prices.cost(asked.model.as_ref(), &tokens);
+        let cost = self
+            .terms
+            .metering
+            .prices
+            .cost(asked.model.as_ref(), &tokens);
         Amounts {
             requests: 1,
             tokens: tokens.total,

@@ -105,7 +105,7 @@ impl Charge {
         if is_event_stream {
             self.live.streams();
         }
-        if self.charger.metering.enabled {
+        if self.charger.terms.metering.enabled {
             self.meter = Some(if is_event_stream {
                 Meter::events(self.asks_for_caller && may_shrink)
             } else {
@@ -149,6 +149,7 @@ impl Charge {
         let is_over = |most: Option<u64>, used: u64| most.is_some_and(|most| used >= most);
         let cost = || {
             self.charger
+                .terms
                 .metering
                 .prices
                 .cost(self.asked_model.as_ref(), &used)
@@ -214,7 +215,12 @@ impl Charge {
             model,
         } = measured;
         let model = model.or_else(|| self.asked_model.take());
-        let cost = self.charger.metering.prices.cost(model.as_ref(), &charged);
+        let cost = self
+            .charger
+            .terms
+            .metering
+            .prices
+            .cost(model.as_ref(), &charged);
         if let Some(permit) = self.permit.take() {
             permit.settle(Amounts {
                 requests: 1,
@@ -255,6 +261,7 @@ impl Drop for Charge {
             let charged = self.guessed(false, 0);
             let cost = self
                 .charger
+                .terms
                 .metering
                 .prices
                 .cost(self.asked_model.as_ref(), &charged);

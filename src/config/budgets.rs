@@ -32,7 +32,11 @@ pub(super) fn budgets(fields: &mut Fields) -> BudgetConfig {
 }
 
 fn time_zone(name: &String) -> Result<(), String> {
-    crate::budget::parse_zone(name).map(drop)
+    // Its own text repeats the name, which may be a secret in the wrong place.
+    let fault = "must be the IANA name of a time zone such as \"Europe/Berlin\" or \"UTC\"";
+    crate::budget::parse_zone(name)
+        .map(drop)
+        .map_err(|_| fault.to_owned())
 }
 
 fn thresholds(fields: &mut Fields) -> Vec<u8> {

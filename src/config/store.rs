@@ -7,7 +7,7 @@ use super::bounds::{any, lasting};
 use super::fields::{Fields, Key, key};
 use super::values::{Value, quoted};
 use crate::budget::StoreConfig;
-use crate::budget::journal::probe;
+use crate::budget::journal::{JournalError, probe};
 use crate::budget::store::redis::{Fail, Mode, RedisConfig, parse_urls};
 
 /// `[store]`, for budgets that tell of `thresholds`.
@@ -27,7 +27,7 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
     let fail_budgets = fields.read(&FAIL_BUDGETS, Fail::Open, any);
     if kind == Kind::Embedded {
         if let Some(Err(fault)) = path.as_deref().map(probe) {
-            fields.problem_at(&PATH, &path_origin, fault.to_string());
+            fields.problem_at(&PATH, &path_origin, unusable(&fault));
         }
         return StoreConfig::Embedded(path);
     }
@@ -64,6 +64,19 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
         fields.problem_at(&URL, &origin, fault);
     }
     StoreConfig::Redis(config)
+}
+
+/// What is wrong with the journal's folder, whose name may be a secret in the wrong place.
+fn unusable(fault: &JournalError) -> String {
+    let why = match fault {
+        JournalError::Unusable { source, .. } => source.to_string(),
+        JournalError::Held(_) => "another gateway uses it".to_owned(),
+        JournalError::Format { .. } => "its files are of another version".to_owned(),
+    };
+    format!(
+        "cannot be used: {why}. Mount a volume there that the gateway's user may write to, or leave \
+         it unset to count in memory only."
+    )
 }
 
 /// `store.kind`

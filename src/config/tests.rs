@@ -139,6 +139,7 @@ fn every_example_of_the_reference_can_be_read() {
             "session_id_key",
             "admin_token",
             "session_password",
+            "usage_token",
         ];
         let secrets = secrets.map(|s| format!("/run/secrets/{s}"));
         let known = files.iter().map(ToString::to_string).chain(secrets);
@@ -146,6 +147,9 @@ fn every_example_of_the_reference_can_be_read() {
             text.replace(&file, &path)
         });
         let example = example.replace("/etc/behest-gateway", &issuer);
+        let example = example.replace("/var/log/behest-gateway", &issuer);
+        let example = example.replace("/var/lib/behest-gateway", &issuer);
+        let example = example.replace("/run/secrets", &issuer);
         let (table, name) = setting.key.rsplit_once('.').unwrap();
         let header = match table.strip_suffix("[]") {
             Some(list) => format!("[[{list}]]"),
@@ -194,6 +198,7 @@ fn issuer_files(folder: &Path) -> String {
     std::fs::copy(repository_file("prices.toml"), folder.join("prices.toml")).unwrap();
     let keys = include_str!("sessions/signed/tests/keys.json");
     std::fs::write(folder.join("jwks.json"), keys).unwrap();
+    std::fs::write(folder.join("redis_url"), "redis://127.0.0.1:6379").unwrap();
     let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
     std::fs::write(folder.join("issuer.pem"), pem).unwrap();
     folder.to_string_lossy().into_owned()

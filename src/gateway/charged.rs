@@ -119,7 +119,7 @@ impl Gateway {
 
     /// What the gateway says to a failed request, which is counted.
     pub(super) fn refusal(&self, error: &GatewayError, record: &mut Record) -> Response<Bytes> {
-        let view = &self.charger.view;
+        let view = self.charger.view();
         let reason = error.reason().label();
         let response = refusal(error, &error.verdict(), record);
         view.refusals
@@ -149,7 +149,7 @@ impl Gateway {
         let limits: Vec<_> = standings.iter().map(|standing| shown(standing)).collect();
         let page = json!({
             "tier": policy.tier,
-            "time_zone": self.charger.budgets.time_zone,
+            "time_zone": self.charger.terms().budgets.time_zone,
             "limits": limits,
         });
         Ok(own::json(page.to_string().into_bytes()))

@@ -89,6 +89,16 @@ impl LiveRequests {
         self.shards.each().map(|places| places.count()).sum()
     }
 
+    /// How many of those that are listed are event streams.
+    #[must_use]
+    pub fn streams(&self) -> u64 {
+        let streams = |places: &Places| {
+            let listed = places.taken.iter().flatten();
+            listed.filter(|request| request.is_stream()).count() as u64
+        };
+        self.shards.each().map(|places| streams(&places)).sum()
+    }
+
     /// All that are listed, the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<LiveRequest>> {

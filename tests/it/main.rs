@@ -17,6 +17,7 @@ mod app;
 mod appz;
 mod broken_answers;
 mod broken_upstreams;
+mod budgets;
 mod client_address;
 mod command_line;
 mod compat;

@@ -112,6 +112,12 @@ impl Embedded {
         self.accounts.sweep(self.most, &terms.windows, now);
     }
 
+    /// Whether what is settled outlives the process.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.journal.is_some()
+    }
+
     /// How the store is.
     #[must_use]
     pub fn health(&self) -> Health {

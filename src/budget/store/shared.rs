@@ -56,17 +56,7 @@ impl Shared {
                 self.note(&claim, std::slice::from_ref(standing));
             }
         })?;
-        // The script says how limits stood before; here they stand with the reservation.
-        let standings: Vec<_> = permit
-            .standings()
-            .iter()
-            .map(|standing| Standing {
-                reserved: standing
-                    .reserved
-                    .saturating_add(claim.estimate.reserved(standing.kind)),
-                ..standing.clone()
-            })
-            .collect();
+        let standings = permit.standings().to_vec();
         self.note(&claim, &standings);
         Ok(Permit {
             standings,

@@ -79,6 +79,10 @@ fn every_variable_sets_its_key_and_is_named_as_its_origin() {
             "routes.request_headers" | "routes.response_headers" => "x-a,x-b".to_owned(),
             "budgets.thresholds" => "50, 80, 100".to_owned(),
             "metering.price_file" => prices.clone(),
+            "usage.file.path" | "store.path" | "usage.webhook.spool_path" => {
+                format!("{path}-{}", setting.key)
+            }
+            "store.url" => "redis://127.0.0.1:6379".to_owned(),
             name if name.ends_with("_file") => path.to_string(),
             _ => toml.trim_matches('"').to_owned(),
         };
