@@ -330,9 +330,10 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
         message,
         retry,
     } = *verdict;
-    let details = match error {
-        GatewayError::Budget(error) => budget::details(error),
-        _ => None,
+    let details = if let GatewayError::Budget(error) = error {
+        budget::details(error)
+    } else {
+        None
     };
     let body = error_json(status, code, message, request_id, details.as_ref());
     let mut response = Response::new(Bytes::from(body));

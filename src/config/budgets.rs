@@ -16,7 +16,7 @@ const DEFAULT: &str = "default";
 pub(super) fn budgets(fields: &mut Fields) -> BudgetConfig {
     let unset = BudgetConfig::default();
     BudgetConfig {
-        time_zone: fields.read(&TIME_ZONE, unset.time_zone, time_zone),
+        time_zone: fields.read(&TIME_ZONE, unset.time_zone, |name: &String| time_zone(name)),
         window: fields.read(&WINDOW, unset.window, any),
         default_max_tokens: fields.read(&MAX_TOKENS, 4096, count(1..=100_000_000)) as u64,
         on_exhausted: fields.read(&ON_EXHAUSTED, unset.on_exhausted, any),
@@ -31,7 +31,7 @@ pub(super) fn budgets(fields: &mut Fields) -> BudgetConfig {
     }
 }
 
-fn time_zone(name: &String) -> Result<(), String> {
+fn time_zone(name: &str) -> Result<(), String> {
     // Its own text repeats the name, which may be a secret in the wrong place.
     let fault = "must be the IANA name of a time zone such as \"Europe/Berlin\" or \"UTC\"";
     crate::budget::parse_zone(name)

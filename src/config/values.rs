@@ -84,10 +84,10 @@ impl Value for Usd {
     }
 
     fn from_toml(value: &toml::Value) -> Result<Self, String> {
-        match value {
-            toml::Value::Integer(_) | toml::Value::Float(_) => Self::from_text(&value.to_string()),
-            _ => Err("must be US dollars such as 1.50, without quotes".to_owned()),
+        if value.is_integer() || value.is_float() {
+            return Self::from_text(&value.to_string());
         }
+        Err("must be US dollars such as 1.50, without quotes".to_owned())
     }
 
     fn to_toml(&self) -> String {

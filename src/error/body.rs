@@ -26,10 +26,12 @@ struct ErrorDetail<'a> {
 /// The JSON of the error that breaks a stream.
 #[must_use]
 pub fn event_json(code: Code, message: &str, request_id: &str) -> Vec<u8> {
-    let status = match code {
-        Code::SessionRevoked => StatusCode::UNAUTHORIZED,
-        Code::QuotaExceeded => StatusCode::PAYMENT_REQUIRED,
-        _ => StatusCode::BAD_GATEWAY,
+    let status = if code == Code::SessionRevoked {
+        StatusCode::UNAUTHORIZED
+    } else if code == Code::QuotaExceeded {
+        StatusCode::PAYMENT_REQUIRED
+    } else {
+        StatusCode::BAD_GATEWAY
     };
     error_json(status, code, message, request_id, None)
 }

@@ -146,7 +146,7 @@ impl Gateway {
             .await?;
         let _slot = self.admission.limits().enter(&identity.user)?;
         let (policy, standings) = self.charger.standings(&identity, now).await?;
-        let limits: Vec<_> = standings.iter().map(|standing| shown(standing)).collect();
+        let limits: Vec<_> = standings.iter().map(shown).collect();
         let page = json!({
             "tier": policy.tier,
             "time_zone": self.charger.terms().budgets.time_zone,

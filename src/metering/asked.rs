@@ -83,24 +83,23 @@ impl Asked {
         }
         let members: Members<'_> = serde_json::from_slice(body).ok()?;
         let options = members.get(&Name(Cow::Borrowed("stream_options")));
-        let (from, to, member) = match options {
-            Some(options) => {
-                let mut object = match serde_json::from_str(options.get()).ok()? {
-                    Value::Object(object) => object,
-                    Value::Null => Map::new(),
-                    _ => return None,
-                };
-                object.insert("include_usage".to_owned(), true.into());
-                let from = options.get().as_ptr().addr();
-                let from = from.checked_sub(body.as_ptr().addr())?;
-                let object = Value::Object(object).to_string();
-                (from, from + options.get().len(), object)
-            }
-            None => {
-                let brace = body.iter().position(|byte| *byte == b'{')?;
-                let member = "\"stream_options\":{\"include_usage\":true},".to_owned();
-                (brace + 1, brace + 1, member)
-            }
+        let (from, to, member) = if let Some(options) = options {
+            let mut object = match serde_json::from_str(options.get()).ok()? {
+                Value::Object(object) => object,
+                Value::Null => Map::new(),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    return None;
+                }
+            };
+            object.insert("include_usage".to_owned(), true.into());
+            let from = options.get().as_ptr().addr();
+            let from = from.checked_sub(body.as_ptr().addr())?;
+            let object = Value::Object(object).to_string();
+            (from, from + options.get().len(), object)
+        } else {
+            let brace = body.iter().position(|byte| *byte == b'{')?;
+            let member = "\"stream_options\":{\"include_usage\":true},".to_owned();
+            (brace + 1, brace + 1, member)
         };
         let mut changed = BytesMut::with_capacity(body.len() + member.len());
         changed.extend_from_slice(body.get(..from)?);

@@ -123,6 +123,10 @@ impl<'de> Visitor<'de> for AnyValue {
 mod tests {
     use super::*;
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "stands where what was read stands"
+    )]
     fn tokens(prompt: u64, cached: u64, completion: u64, total: u64) -> Option<Tokens> {
         Some(Tokens {
             prompt,

@@ -26,6 +26,7 @@ use tokio::task::AbortHandle;
 use super::revocations::{Desk, Page};
 use super::{Active, InForce, Shutdown};
 use super::{appz, page, usage};
+use crate::revocation::SharedRevocations;
 use crate::telemetry::line_budget::LineBudget;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::UsageView;
@@ -52,6 +53,8 @@ pub(super) struct Pages {
     pub(super) active: Arc<Active>,
     pub(super) in_force: InForce,
     pub(super) usage: Arc<UsageView>,
+    /// Through which other replicas hear of revocations.
+    pub(super) shared: Option<Arc<SharedRevocations>>,
 }
 
 /// Serves for ever.
@@ -121,7 +124,7 @@ impl Visitor {
         }
         if let Some(page) = Page::of(path) {
             let generation = self.pages.active.load_full();
-            return Desk::new(&generation, self.peer)
+            return Desk::new(&generation, self.pages.shared.as_deref(), self.peer)
                 .answer(page, request)
                 .await;
         }

@@ -35,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{self, ConfigProblems, Loaded};
 use crate::generation::{BuildError, Generation, Process};
+use crate::revocation::SharedRevocations;
 use rotation::Rotation;
 use workers::Workers;
 
@@ -233,6 +234,15 @@ impl Control {
         let admin = AsyncListener::from_std(admin)?;
         let revocations = Arc::clone(&self.process.revocations);
         let calling = tokio::spawn(async move { revocations.call().await });
+        let shared = self.share_revocations();
+        let sharing = tokio::spawn({
+            let shared = shared.clone();
+            async move {
+                if let Some(shared) = shared {
+                    shared.run().await;
+                }
+            }
+        });
         let (accounting, clock) = (
             Arc::clone(&self.process.accounting),
             self.process.clock.clone(),
@@ -248,6 +258,7 @@ impl Control {
             active: Arc::clone(&self.active),
             in_force: self.in_force.clone(),
             usage: Arc::clone(&self.process.usage),
+            shared,
         };
         let admin = tokio::spawn(admin::serve(admin, pages));
         self.shutdown.is_ready.store(true, Ordering::Relaxed);
@@ -264,6 +275,7 @@ impl Control {
         self.finish(workers).await;
         admin.abort();
         calling.abort();
+        sharing.abort();
         counting.abort();
         self.close_accounts();
         tracing::info!("stopped");
@@ -285,6 +297,14 @@ impl Control {
         }
         drop(workers);
         self.tell_now();
+    }
+
+    /// Revocations that all replicas know, where there is a store that they share.
+    fn share_revocations(&self) -> Option<Arc<SharedRevocations>> {
+        let accounting = self.process.accounting.get()?;
+        let active = Arc::clone(&self.active);
+        let shared = revocations::share(accounting.shared()?, &self.process, active);
+        Some(Arc::new(shared))
     }
 
     /// Nothing is under way any more: what waits to be written or sent goes out.

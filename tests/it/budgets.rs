@@ -272,6 +272,79 @@ async fn two_gateways_do_not_count_in_one_folder() {
     assert!(second.err.contains("another gateway uses"), "{second:?}");
 }
 
+const OPERATOR: &str = "operator-5c81f0d2a96be374";
+
+/// A call of the admin listener with the operators' token.
+async fn operate(admin: std::net::SocketAddr, method: &str, path: &str, body: &str) -> Answer {
+    let request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", admin.to_string())
+        .header("authorization", format!("Bearer {OPERATOR}"))
+        .header("content-type", "application/json")
+        .body(http_body_util::Full::new(body.to_owned().into()))
+        .unwrap();
+    ask(admin, Protocol::Http1, request).await
+}
+
+#[tokio::test]
+async fn an_operator_sees_what_was_used_and_how_budgets_stand() {
+    let stage = Stage::with(&[
+        (TOKENS_PER_DAY, "1"),
+        ("GATEWAY_ADMIN_TOKEN", OPERATOR),
+        ("GATEWAY_USAGE__USERS", "plain"),
+    ])
+    .await;
+    let total = asked(&stage, "ada", false).await.json()["usage"]["total_tokens"].clone();
+    asked(&stage, "ada", false).await;
+    let admin = stage.server.admin_address();
+    let report = operate(admin, "GET", "/usage?by=user", "").await.json();
+    assert_eq!(report["rows"][0]["name"], "ada", "{report}");
+    assert_eq!(report["totals"]["total_tokens"], total, "{report}");
+    let live = operate(admin, "GET", "/usage/live", "").await.json();
+    assert_eq!(live["budgets"][0]["account"], "ada", "{live}");
+    assert_eq!(live["refusals"][0]["code"], "quota_exceeded", "{live}");
+    assert_eq!(live["store"]["kind"], "embedded", "{live}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_on_one_replica_is_in_force_on_the_others() {
+    let redis = Redis::start();
+    let emulator = Emulator::start(EmulatorConfig::default()).await.unwrap();
+    let url = redis.url();
+    let env = environment(
+        &emulator.base_url(),
+        &[
+            ("GATEWAY_STORE__KIND", "redis"),
+            ("GATEWAY_STORE__URL", url.as_str()),
+            ("GATEWAY_ADMIN_TOKEN", OPERATOR),
+        ],
+    );
+    let (one, other) = (Program::serve(&env).await, Program::serve(&env).await);
+    let status = async |program: &Program| {
+        let request = get(program.address, "/v1/models", &cookie("ada", "\"free\""));
+        ask(program.address, Protocol::Http1, request).await.status
+    };
+    assert_eq!(status(&other).await, StatusCode::OK);
+    let revoked = operate(one.admin, "POST", "/revocations", r#"{"user_id":"ada"}"#).await;
+    assert_eq!(revoked.status, StatusCode::CREATED, "{}", revoked.text());
+    until("the other has heard of it", async || {
+        status(&other).await == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    let late = Program::serve(&env).await;
+    until("one that starts later too", async || {
+        status(&late).await == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    let id = revoked.json()["id"].as_str().unwrap().to_owned();
+    operate(other.admin, "DELETE", &format!("/revocations/{id}"), "").await;
+    until("lifting is told like revoking", async || {
+        status(&one).await == StatusCode::OK
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_count_together_and_refuse_where_they_cannot() {
     let mut redis = Redis::start();

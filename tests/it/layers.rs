@@ -135,6 +135,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     (
         "server",
         &[
+            "budget",
             "client",
             "clock",
             "config",
@@ -207,6 +208,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "admission/limits.rs",
             "budget/store/accounts.rs",
+            "charge/names.rs",
             "revocation.rs",
             "token/entries.rs",
         ],
