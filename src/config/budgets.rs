@@ -218,7 +218,7 @@ const ON_EXHAUSTED: Key = key(
 );
 const THRESHOLDS: Key = key(
     "budgets.thresholds",
-    "Percent of a limit at which usage.webhook is told, once a window.",
+    "Percent of a budget at which budgets.webhook is told, once a window.",
 );
 const USAGE_ME: Key = key(
     "budgets.usage_me",

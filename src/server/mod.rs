@@ -331,9 +331,8 @@ impl Control {
             usage.ledger.fold(clock.now());
             if let Some(accounting) = self.process.accounting.get() {
                 accounting.tend(clock, &self.process.metrics);
-                let (streams, all) = (usage.live.streams(), usage.live.count());
                 let metrics = &self.process.metrics.usage;
-                metrics.live(streams, all.saturating_sub(streams));
+                metrics.live_streams(usage.live.streams());
             }
             tokio::time::sleep(SWEEP_CONNECTIONS_EVERY).await;
         }

@@ -13,21 +13,6 @@ DASHBOARD = json.loads((ROOT / "deploy/grafana/dashboard.json").read_text())
 ALERTS = yaml.safe_load((ROOT / "deploy/grafana/alerts.yaml").read_text())
 TELEMETRY = ROOT / "src/telemetry"
 PREFIX = "behest_gateway_"
-# Decided, but not registered yet: name, kind of metric, labels. Take out what is registered.
-AWAITED = {
-    "tokens_total": ("counters", {"tier", "model", "kind"}),
-    "cost_usd_total": ("counters", {"tier", "model"}),
-    "metered_total": ("counters", {"usage"}),
-    "budget_refusals_total": ("counters", {"scope", "limit"}),
-    "usage_records_total": ("counters", {"sink"}),
-    "usage_records_dropped_total": ("counters", {"sink"}),
-    "usage_spool_bytes": ("gauge", set()),
-    "store_operations_total": ("counters", {"operation", "outcome"}),
-    "store_duration_seconds": ("histograms", {"operation"}),
-    "store_up": ("gauge", set()),
-    "budget_accounts": ("gauge", set()),
-    "live_streams": ("gauge", set()),
-}
 # Values that stand in no enum of code words.
 KNOWN_VALUES = {("kind", "cached"), ("outcome", "failed"), ("usage", "unknown"), ("route", "app")}
 # What Prometheus itself adds, and Grafana's variable.
@@ -69,7 +54,7 @@ def expressions() -> dict[str, str]:
 
 def metric(full: str) -> tuple[str, tuple[str, set[str]]]:
     """A metric by the name in an expression, and what is known of it."""
-    known = AWAITED | registered()
+    known = registered()
     name = full.removeprefix(PREFIX)
     base = re.sub(r"_(bucket|sum|count)$", "", name)
     if name not in known and known.get(base, ("", set()))[0].startswith("histogram"):
@@ -151,8 +136,3 @@ def test_the_source_gives_metrics_of_every_kind():
     assert found["connections"] == ("gauge", set())
     assert len(found) > 20
     assert {"ok", "refresh", "upstream_cut", "overloaded"} <= code_words()
-
-
-def test_nothing_is_awaited_that_is_there():
-    landed = AWAITED.keys() & registered().keys()
-    assert not landed, f"take {sorted(landed)} out of AWAITED: the source registers them"

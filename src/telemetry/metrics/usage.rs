@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
 };
 
 /// Calls of a store on this machine, and of one across a network.
@@ -27,7 +27,7 @@ pub struct UsageMetrics {
     store_up: IntGauge,
     settlements_dropped: IntGauge,
     accounts: IntGauge,
-    live: IntGaugeVec,
+    live_streams: IntGauge,
 }
 
 /// The tokens of one answer.
@@ -49,37 +49,33 @@ impl UsageMetrics {
             tokens: make.counters(
                 "tokens_total",
                 "Tokens of answers that said them, by tier, model and kind; cached ones are part of the prompt's.",
-                &["tier", "model", "kind"],
+                ["tier", "model", "kind"],
             )?,
-            cost: {
-                let options = Maker::options(
-                    "cost_usd_total",
-                    "US dollars, by the configured prices, of answers whose tokens and price are known.",
-                );
-                let family = CounterVec::new(options, &["tier", "model"])?;
-                registry.register(Box::new(family.clone()))?;
-                family
-            },
+            cost: make.dollars(
+                "cost_usd_total",
+                "US dollars, by the configured prices, of answers whose tokens and price are known.",
+                ["tier", "model"],
+            )?,
             metered: make.counters(
                 "metered_total",
                 "Answers, by whether their tokens are known, partial (cut) or unknown (not said).",
-                &["usage"],
+                ["usage"],
             )?,
             refusals: make.counters(
                 "budget_refusals_total",
                 "Requests refused for a budget or a rate, by whose limit and which.",
-                &["scope", "limit"],
+                ["scope", "limit"],
             )?,
-            records: make.counters("usage_records_total", "Usage records delivered, by sink.", &["sink"])?,
+            records: make.counters("usage_records_total", "Usage records delivered, by sink.", ["sink"])?,
             records_dropped: make.counters(
                 "usage_records_dropped_total",
                 "Usage records that a sink could not take or keep, by sink.",
-                &["sink"],
+                ["sink"],
             )?,
             sink_failures: make.counters(
                 "usage_sink_failures_total",
                 "Attempts of a sink that failed and are made again, by sink.",
-                &["sink"],
+                ["sink"],
             )?,
             spool_bytes: make.gauge(
                 "usage_spool_bytes",
@@ -88,27 +84,23 @@ impl UsageMetrics {
             operations: make.counters(
                 "store_operations_total",
                 "Calls of the store of budgets, by operation and outcome.",
-                &["operation", "outcome"],
+                ["operation", "outcome"],
             )?,
-            durations: {
-                let options = Maker::options("store_duration_seconds", "One call of the store of budgets.");
-                let options = HistogramOpts::from(options).buckets(STORE_SECONDS.to_vec());
-                let family = HistogramVec::new(options, &["operation"])?;
-                registry.register(Box::new(family.clone()))?;
-                family
-            },
+            durations: make.histograms(
+                "store_duration_seconds",
+                "One call of the store of budgets.",
+                "operation",
+            )?,
             store_up: make.gauge("store_up", "1 if the store of budgets answers, else 0.")?,
             settlements_dropped: make.gauge(
                 "store_settlements_dropped",
                 "Settlements that were lost since the start because the store was away for too long.",
             )?,
             accounts: make.gauge("budget_accounts", "Users and sessions whose budgets are held in memory.")?,
-            live: {
-                let options = Maker::options("live_requests", "Requests for Behest under way, by whether they stream.");
-                let family = IntGaugeVec::new(options, &["kind"])?;
-                registry.register(Box::new(family.clone()))?;
-                family
-            },
+            live_streams: make.gauge(
+                "live_streams",
+                "Event streams of Behest's under way.",
+            )?,
         })
     }
 
@@ -186,10 +178,9 @@ impl UsageMetrics {
         self.accounts.set(whole(count));
     }
 
-    /// Requests under way.
-    pub fn live(&self, streams: u64, others: u64) {
-        self.live.with_label_values(&["stream"]).set(whole(streams));
-        self.live.with_label_values(&["other"]).set(whole(others));
+    /// Event streams under way.
+    pub fn live_streams(&self, count: u64) {
+        self.live_streams.set(whole(count));
     }
 }
 
@@ -204,13 +195,36 @@ impl Maker<'_> {
         Opts::new(name, help).namespace("behest_gateway")
     }
 
-    fn counters(
+    fn counters<const N: usize>(
         &self,
         name: &str,
         help: &str,
-        labels: &[&str],
+        labels: [&str; N],
     ) -> Result<IntCounterVec, prometheus::Error> {
-        let family = IntCounterVec::new(Self::options(name, help), labels)?;
+        let family = IntCounterVec::new(Self::options(name, help), &labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn dollars<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; N],
+    ) -> Result<CounterVec, prometheus::Error> {
+        let family = CounterVec::new(Self::options(name, help), &labels)?;
+        self.0.register(Box::new(family.clone()))?;
+        Ok(family)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::from(Self::options(name, help));
+        let family = HistogramVec::new(options.buckets(STORE_SECONDS.to_vec()), &[label])?;
         self.0.register(Box::new(family.clone()))?;
         Ok(family)
     }
