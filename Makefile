@@ -158,7 +158,7 @@ bench: ## Measure each step and the whole path
 
 # The tests start servers themselves: none is started by its installation (policy-rc.d), nor at boot.
 .PHONY: deps
-deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze, the proxies of deploy/behind
+deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-analyze, the proxies of deploy/behind, Redis
 	@missing=(); \
 	[ -x "$(CHROMIUM)" ] || missing+=(chromium); \
 	python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
@@ -171,6 +171,7 @@ deps: ## Install what is missing from Debian: Chromium, Python's venv, systemd-a
 	servers=(); \
 	for server in nginx caddy haproxy; do \
 	PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$server" >/dev/null || servers+=("$$server"); done; \
+	for server in redis-server redis-sentinel; do command -v "$$server" >/dev/null || servers+=("$$server"); done; \
 	missing+=("$${servers[@]}"); \
 	[ $${#missing[@]} -eq 0 ] && exit 0; \
 	echo "Installing from Debian: $${missing[*]}"; \

@@ -17,6 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rsa::KeySize;
+use behest_gateway::budget::journal::JournalConfig;
+use behest_gateway::budget::store::{Embedded, EmbeddedConfig, Terms};
+use behest_gateway::budget::window::{WindowKind, Windows, parse_zone};
+use behest_gateway::budget::{Amounts, Claim, LimitKind, Limits, Policy, Store, Thresholds};
 use behest_gateway::clock::{Clock, Now, unix_time};
 use behest_gateway::config::{Config, OutboundConfig, Sources};
 use behest_gateway::emulator::SigningKey;
@@ -37,6 +41,8 @@ mod issuer;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
+#[path = "steps/usage.rs"]
+mod usage;
 
 const SECRET: &str = "bench-secret-8b1f0c2d4e6a79135ac0e2f4d6b8a9c1";
 
@@ -150,6 +156,61 @@ fn signed(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: Now
     }
 }
 
+/// A reservation and its settling, under all limits of a user, in memory and with a journal.
+fn budgets(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: Now) {
+    let windows = || Windows::new(parse_zone("Europe/Berlin").unwrap(), WindowKind::Calendar);
+    let kept = windows();
+    criterion.bench_function("budget/windows", |bench| {
+        bench.iter(|| kept.at(black_box(now)));
+    });
+    let mut user = Limits::default();
+    for kind in LimitKind::ALL {
+        user.set(kind, Some(u64::MAX));
+    }
+    let policy = Arc::new(Policy {
+        tier: "pro".to_owned(),
+        user,
+        session: Limits::default(),
+    });
+    let amounts = Amounts {
+        requests: 1,
+        tokens: 1,
+        cost: 1,
+    };
+    let folder = tempfile::TempDir::new().unwrap();
+    let journals = [
+        ("memory", None),
+        (
+            "journal",
+            Some(JournalConfig::new(folder.path().to_owned(), "bench")),
+        ),
+    ];
+    for (name, journal) in journals {
+        let store = Embedded::open(EmbeddedConfig {
+            journal,
+            ..EmbeddedConfig::new(Terms {
+                windows: windows(),
+                thresholds: Thresholds::new(&[50, 80, 100]),
+            })
+        });
+        let store = Store::Embedded(store.unwrap());
+        let mut next = 0_u128;
+        criterion.bench_function(&format!("budget/reserve+settle {name}"), |bench| {
+            bench.iter(|| {
+                next = (next + 1) % 10_000;
+                let claim = Claim {
+                    user: next * 0x9e37_79b9_7f4a_7c15_f39c,
+                    session: None,
+                    policy: Arc::clone(&policy),
+                    estimate: amounts,
+                };
+                let permit = runtime.block_on(store.reserve(claim, now)).unwrap();
+                permit.settle(black_box(amounts));
+            });
+        });
+    }
+}
+
 fn steps(criterion: &mut Criterion) {
     let config = config();
     let clock = Clock::system();
@@ -173,6 +234,7 @@ fn steps(criterion: &mut Criterion) {
         });
     }
     signed(criterion, &runtime, now);
+    budgets(criterion, &runtime, now);
     criterion.bench_function("session/none", |bench| {
         let none = HeaderMap::new();
         bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(&none), now))));
@@ -195,6 +257,8 @@ fn steps(criterion: &mut Criterion) {
                 .is_ok()
         });
     });
+
+    usage::usage(criterion, now);
 
     let policy = HeaderPolicy::default();
     let (host, id) = (

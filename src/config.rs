@@ -8,16 +8,18 @@
 //! |---|---|
 //! | `model`, `url` | the values |
 //! | `sources`, `fields`, `values`, `bounds`, `secrets`, `unknown` | how a key is read |
-//! | `sections`, `admin`, `app`, `headers`, `upstream`, `mint`, `sessions` | which keys there are |
+//! | `sections`, `admin`, `app`, `headers`, `upstream`, `mint`, `sessions`, `metering`, `budgets`, `store`, `usage` | which keys there are |
 //! | `warnings` | what works, but is probably not meant |
 //! | `problem`, `report`, `reference`, `reload` | what people see |
 
 mod admin;
 mod app;
 mod bounds;
+mod budgets;
 mod compat;
 mod fields;
 mod headers;
+mod metering;
 mod mint;
 mod model;
 mod problem;
@@ -29,11 +31,13 @@ mod secrets;
 mod sections;
 mod sessions;
 mod sources;
+mod store;
 #[cfg(test)]
 mod tests;
 mod unknown;
 mod upstream;
 mod url;
+mod usage;
 mod values;
 mod warnings;
 
@@ -104,9 +108,14 @@ impl Config {
         let limits = sections::limits(&mut fields);
         let routes = sections::routes(&mut fields);
         let telemetry = sections::telemetry(&mut fields);
+        let metering = metering::metering(&mut fields);
+        let budgets = budgets::budgets(&mut fields);
+        let store = store::store(&mut fields, &budgets.thresholds);
+        let usage = usage::usage(&mut fields);
         fields.refuse_unknown(None);
         fields.refuse_shown_secrets();
-        let (Some(upstream), Some(mint), true) = (upstream, mint, fields.problems.is_empty())
+        let (Some(upstream), Some(mint), Some(metering), true) =
+            (upstream, mint, metering, fields.problems.is_empty())
         else {
             return Err(problems(fields));
         };
@@ -123,6 +132,10 @@ impl Config {
             mint,
             cache,
             telemetry,
+            metering,
+            budgets,
+            store,
+            usage,
         };
         fields.warnings.extend(warnings::of(&config));
         Ok(Loaded {

@@ -6,6 +6,7 @@
 
 mod app;
 mod body;
+mod budget;
 mod code;
 mod page;
 mod reason;
@@ -21,6 +22,7 @@ use crate::admission::AdmissionError;
 use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
 use crate::app::AppError;
+use crate::budget::OverBudget;
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::revocation::Revoked;
@@ -53,6 +55,9 @@ pub enum GatewayError {
     /// Over a limit that needs a user.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// Over a budget or a rate.
+    #[error(transparent)]
+    Budget(#[from] OverBudget),
     /// No token.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -111,6 +116,7 @@ impl GatewayError {
                 Retry::Never,
             ),
             Self::Limit(error) => limit(*error),
+            Self::Budget(error) => budget::verdict_of(error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),
             Self::App(error) => app::verdict(error),
@@ -324,7 +330,12 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
         message,
         retry,
     } = *verdict;
-    let body = error_json(status, code, message, request_id);
+    let details = if let GatewayError::Budget(error) = error {
+        budget::details(error)
+    } else {
+        None
+    };
+    let body = error_json(status, code, message, request_id, details.as_ref());
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -341,6 +352,9 @@ pub fn response(error: &GatewayError, verdict: &Verdict, request_id: &str) -> Re
         && let Ok(allow) = HeaderValue::from_str(allow)
     {
         headers.insert(ALLOW, allow);
+    }
+    if let GatewayError::Budget(error) = error {
+        budget::headers(error, headers);
     }
     if let GatewayError::Forward(ForwardError::Withheld { retry_after, .. }) = error
         && let Some(retry_after) = retry_after

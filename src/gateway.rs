@@ -1,8 +1,10 @@
 //! One request, from its head to its answer's body: the straight function that the crate is about.
 
 mod app;
+mod charged;
 mod compat;
 mod front;
+mod own;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,22 +13,25 @@ use aws_lc_rs::rand;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 
 pub use self::app::AppTunnel;
+use self::charged::Failed;
 pub use self::front::Fronts;
 use crate::admission::cors::{Preflight, Reader};
 use crate::admission::limits::Slot;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::admission::{Admission, Admitted, Entry};
 use crate::app::App;
+use crate::charge::{Charge, Charger};
 use crate::client::ResponseBody;
 use crate::clock::{Clock, Now};
 use crate::error::{self, Code, GatewayError, Verdict};
 use crate::forward::body::{ObservedBody, Relay, SilenceLimits};
 use crate::forward::headers::{self, X_REQUEST_ID, X_TRACE_ID};
 use crate::forward::upstream::{Answer, Upstream};
-use crate::forward::{ForwardError, Outgoing, Rewrite, screen};
+use crate::forward::{ForwardError, Outgoing, Rewrite, rate_headers, screen};
 use crate::identity::Identity;
 use crate::revocation::{Holder, Revocations, Watch};
 use crate::session::{Session, SessionAuthenticator, Visit};
@@ -58,6 +63,8 @@ pub struct Gateway {
     pub upstream: Upstream,
     /// How long a token lasts, as pages are told that ask for one (`compat.token_path`).
     pub token_ttl: std::time::Duration,
+    /// What requests cost, and may cost.
+    pub charger: Arc<Charger>,
     /// Where everything outside `/v1` goes, if anywhere.
     pub app: Option<App>,
     /// How long Behest may be silent within an answer, and what the page hears meanwhile.
@@ -83,20 +90,20 @@ impl Gateway {
         let mut response = match admission.admit(request, &mut record.route, &mut reader) {
             Ok(Entry::Request(admitted)) => match self.forward(admitted, peer, &mut record).await {
                 Ok(answered) => self.pass_on(answered, is_head, record),
-                Err(error) => refuse(&error, is_head, record),
+                Err(failed) => self.refuse_charged(failed, is_head, record),
             },
             Ok(Entry::Preflight(preflight)) => answer(preflight, record),
             // In a box: every request's future would be larger.
             Ok(Entry::App(request)) => {
                 return Box::pin(self.pass_to_app(request, peer, is_head, record)).await;
             }
-            Ok(Entry::Compat(request)) => {
-                match Box::pin(self.stand_in(&request, peer, &mut record)).await {
-                    Ok(response) => compat::answered(response, record),
-                    Err(error) => refuse(&error, is_head, record),
+            Ok(Entry::Own(request)) => {
+                match Box::pin(self.answer_itself(&request, peer, &mut record)).await {
+                    Ok(response) => own::answered(response, record),
+                    Err(error) => self.refuse(&error, is_head, record),
                 }
             }
-            Err(error) => refuse(&error.into(), is_head, record),
+            Err(error) => self.refuse(&error.into(), is_head, record),
         };
         reader.permit(response.headers_mut());
         Reply::Answer(response)
@@ -130,22 +137,23 @@ impl Gateway {
         admitted: Admitted,
         peer: IpAddr,
         record: &mut Record,
-    ) -> Result<Answered, GatewayError> {
+    ) -> Result<Answered, Failed> {
         let now = self.clock.now();
         let (Session { identity, .. }, mut watch) = self
             .authenticate(admitted.headers(), admitted.host(), peer, now, record)
             .await?;
         let slot = self.admission.limits().enter(&identity.user)?;
-        let (response, bearers) = tokio::select! {
+        let (response, bearers, charge) = tokio::select! {
             biased;
             answered = self.obtain(admitted, &identity, record) => answered?,
-            revoked = watch.revoked() => return Err(revoked.into()),
+            revoked = watch.revoked() => return Err(GatewayError::from(revoked).into()),
         };
         Ok(Answered {
             response,
             bearers,
             watch,
             slot,
+            charge,
         })
     }
 
@@ -155,12 +163,31 @@ impl Gateway {
         admitted: Admitted,
         identity: &Identity,
         record: &mut Record,
-    ) -> Result<(Response<ResponseBody>, Bearers), GatewayError> {
+    ) -> Result<(Response<ResponseBody>, Bearers, Option<Charge>), Failed> {
         let request_id = record.request_id().clone();
         let mut outgoing = Outgoing::prepare(admitted, &self.rewrite, request_id).await?;
-        // Reading the body may have taken longer than the token had left.
-        let token = self.tokens.token(identity, self.clock.now()).await?;
-        let (mut response, bearers) = self.send(&mut outgoing, identity, token, record).await?;
+        // Reading the body may have taken long: the token is looked at as of now.
+        let now = self.clock.now();
+        let mut charge = self.claim(&mut outgoing, identity, now, record).await?;
+        let token = self.tokens.token(identity, now).await?;
+        if let Some(charge) = &mut charge {
+            charge.sent();
+        }
+        match self.answer(&mut outgoing, identity, token, record).await {
+            Ok((response, bearers)) => Ok((response, bearers, charge)),
+            Err(error) => Err(Failed { error, charge }),
+        }
+    }
+
+    /// What Behest answers; of an error, what may be passed on.
+    async fn answer(
+        &self,
+        outgoing: &mut Outgoing<'_>,
+        identity: &Identity,
+        token: Arc<AccessToken>,
+        record: &mut Record,
+    ) -> Result<(Response<ResponseBody>, Bearers), GatewayError> {
+        let (mut response, bearers) = self.send(outgoing, identity, token, record).await?;
         record.answered();
         if screen::is_error(response.status()) {
             let (confidential, within) = (&self.confidential, self.silence.idle_timeout);
@@ -250,6 +277,7 @@ impl Gateway {
             bearers,
             watch,
             slot,
+            charge,
         } = answered;
         let (mut head, body) = response.into_parts();
         screen::clean(&mut head.headers, &self.confidential, &bearers);
@@ -273,7 +301,17 @@ impl Gateway {
             .map(detached);
         head.extensions.clear();
         head.version = http::Version::HTTP_11;
-        let relay = Relay::new(body, is_event_stream, self.silence, watch, slot);
+        let charge = charge.and_then(|mut charge| {
+            let now = self.clock.now().unix_seconds();
+            rate_headers::tell(&mut head.headers, charge.standings(), now);
+            if record.status >= 400 {
+                charge.failed(&record);
+                return None;
+            }
+            charge.answered(is_event_stream, body.size_hint().exact().is_none());
+            Some(charge)
+        });
+        let relay = Relay::new(body, is_event_stream, self.silence, watch, slot, charge);
         Response::from_parts(head, ObservedBody::upstream(relay, record))
     }
 }
@@ -296,13 +334,7 @@ struct Answered {
     bearers: Bearers,
     watch: Watch,
     slot: Slot,
-}
-
-/// The gateway's own answer to a failed request.
-fn refuse(error: &GatewayError, is_head: bool, mut record: Record) -> Response<ObservedBody> {
-    let verdict = error.verdict();
-    let response = refusal(error, &verdict, &mut record);
-    finish(response, is_head, record)
+    charge: Option<Charge>,
 }
 
 /// What the gateway says to a failed request, which is counted.

@@ -2,7 +2,7 @@
 //!
 //! A [`Generation`] is immutable and is replaced whole. Live streams keep the one they began with.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -18,6 +18,7 @@ use crate::admission::routes::RouteTable;
 use crate::admission::trusted_proxies::TrustedProxies;
 use crate::admission::{APP_LABEL, Admission};
 use crate::app::{App, AppConfig};
+use crate::charge::{Accounting, AccountingError, ChargeTerms, Charger, privacy};
 use crate::client::{Client, ClientConfig, OriginError, Outbound};
 use crate::clock::Clock;
 use crate::config::{Config, OutboundConfig, UpstreamConfig};
@@ -28,6 +29,7 @@ use crate::forward::headers::HeaderPolicy;
 use crate::forward::pace::Pace;
 use crate::forward::upstream::Upstream;
 use crate::gateway::{Fronts, Gateway};
+use crate::identity::UserHash;
 use crate::revocation::Revocations;
 use crate::secret::Secret;
 use crate::session::{ProviderKind, SessionAuthenticator, SessionBuildError};
@@ -36,6 +38,7 @@ use crate::telemetry::logging::LineQueue;
 use crate::telemetry::metrics::{LabelSets, Metrics, MetricsError};
 use crate::tls::{self, TlsError};
 use crate::token::{Confidential, KeyError, TokenCache, TokenMinter};
+use crate::usage::{Ledger, UsageView};
 
 /// What all generations of one process share.
 #[derive(Clone)]
@@ -54,6 +57,10 @@ pub struct Process {
     pub log: Option<LineQueue>,
     /// How much of it requests without a known user may fill.
     pub strangers: Arc<StrangerLines>,
+    /// What was used, and what is under way.
+    pub usage: Arc<UsageView>,
+    /// Where charges are counted; set by the first generation.
+    pub accounting: Arc<OnceLock<Accounting>>,
 }
 
 impl Process {
@@ -86,6 +93,8 @@ impl Process {
             cut,
             log: None,
             strangers: Arc::default(),
+            usage: Arc::new(UsageView::new(Ledger::new(false))),
+            accounting: Arc::default(),
         })
     }
 }
@@ -123,6 +132,9 @@ pub enum BuildError {
     /// What sessions are checked with.
     #[error(transparent)]
     Session(#[from] SessionBuildError),
+    /// Where charges are counted.
+    #[error(transparent)]
+    Accounting(#[from] AccountingError),
     /// The metrics.
     #[error("metrics: {0}")]
     Metrics(#[from] MetricsError),
@@ -170,7 +182,8 @@ impl Generation {
             clock: process.clock.clone(),
             admission: Admission::new(
                 RouteTable::new(&config.routes.extra)
-                    .with_token_path(config.compat.token_path.clone()),
+                    .with_token_path(config.compat.token_path.clone())
+                    .with_usage_me(config.budgets.usage_me),
                 CrossOrigin::new(config.cross_origin.clone()),
                 Cors::new(
                     &config.routes.request_headers,
@@ -196,6 +209,7 @@ impl Generation {
                 idle_timeout: config.upstream.idle_timeout,
                 heartbeat: config.server.heartbeat,
             },
+            charger: charger(&config, &outbound, process)?,
             access_log: access_log(&config, process),
             revocations: Arc::clone(&process.revocations),
         };
@@ -302,12 +316,48 @@ fn rewrite(config: &Config, upstream: &Upstream) -> Rewrite {
     }
 }
 
-fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {
-    let key = config.telemetry.user_hash_key.clone().unwrap_or_else(|| {
+/// What requests cost, counted where the process counts.
+fn charger(
+    config: &Config,
+    outbound: &Outbound,
+    process: &Process,
+) -> Result<Arc<Charger>, AccountingError> {
+    let Process {
+        clock,
+        metrics,
+        usage,
+        ..
+    } = process;
+    let accounting = if let Some(accounting) = process.accounting.get() {
+        accounting.adopt(&config.budgets, &config.usage, outbound)?;
+        accounting
+    } else {
+        let (store, budgets) = (&config.store, &config.budgets);
+        let opened = Accounting::open(store, budgets, &config.usage, outbound, clock, metrics)?;
+        process.accounting.get_or_init(|| opened)
+    };
+    usage.ledger.retain(config.usage.retention);
+    let hash = Arc::new(UserHash::new(&user_hash_key(config)));
+    let terms = ChargeTerms {
+        metering: config.metering.clone(),
+        budgets: config.budgets.clone(),
+        default_tier: config.mint.default_tier.clone(),
+        privacy: privacy(config.usage.users, &hash),
+    };
+    Ok(accounting.charger(terms, usage, metrics))
+}
+
+/// The key of the hash by which users stand in logs and records.
+fn user_hash_key(config: &Config) -> Secret {
+    config.telemetry.user_hash_key.clone().unwrap_or_else(|| {
         // Stable over restarts and the same on every replica, and it does not tell the Behest key.
         let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
         Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())
-    });
+    })
+}
+
+fn access_log(config: &Config, process: &Process) -> Arc<AccessLog> {
+    let key = user_hash_key(config);
     let lines = Lines {
         queue: process.log.clone().filter(|_| config.telemetry.access_log),
         strangers: Arc::clone(&process.strangers),

@@ -3,8 +3,12 @@
 //! [`Identity`] is both the key of the token cache and the only input of a mint, so a claim that is
 //! not in it cannot enter a token, and no user can be given another's.
 
+mod user_hash;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub use self::user_hash::UserHash;
 
 /// What a token is minted for, and what the cache is keyed by: compared field by field, never joined
 /// into one string.

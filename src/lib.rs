@@ -11,12 +11,13 @@
 //! 2. **authenticated** ([`session`]): the app's session cookie becomes an [`identity::Identity`],
 //!    unless an operator has ended the session ([`revocation`]). From here on the request, and then its
 //!    answer, ends when that happens.
-//! 3. **held** ([`forward::request_body`]): a small body is read whole, so that it can be sent again.
+//! 3. **held** ([`forward::request_body`]): a small body is read whole, so that it can be sent again; then
+//!    what it may cost is reserved ([`charge`]).
 //! 4. **given a token** ([`token`]): from the cache, or from one mint that everyone shares.
 //! 5. **rewritten** ([`forward::headers`]): headers by allow-list, then the bearer and the session id.
 //! 6. **forwarded** ([`client`]): over this worker's own connections; a 401 is minted for and sent
 //!    once more.
-//! 7. **answered** ([`forward::body`]): streamed, observed, and logged when its body has ended.
+//! 7. **answered** ([`forward::body`]): streamed, observed, and settled and logged when its body has ended.
 //!
 //! What is outside `/v1` goes to the app after the first step, where one is configured ([`app`]): as it
 //! is, without a session being looked for, and by a way that no token can take.
@@ -49,6 +50,10 @@
 //! | [`session`] | THE list of session providers; [`mod@inspect`] explains one cookie |
 //! | [`token`] | THE list of mint modes; the cache |
 //! | [`revocation`] | sessions that an operator has ended |
+//! | [`charge`] | one request's cost: claimed, read, settled, told |
+//! | [`metering`] | tokens and cost, read from answers as they pass |
+//! | [`budget`] | what a user may spend: limits, reservations, the stores that count |
+//! | [`usage`] | one record a request: where it goes, and what is shown of all of them |
 //! | [`forward`] | the way to Behest and back |
 //! | [`app`] | the way to the app, for everything outside `/v1` |
 //! | [`client`], [`tls`] | the one way out; TLS in both directions |
@@ -73,11 +78,15 @@
 //!   the upstream is doing, so a lease ends its connection's driver itself.
 //! - **An idle connection is looked at before it is used.** Bytes that nobody asked for are the next
 //!   user's answer otherwise, and the runtime may not have heard of them yet ([`client`]).
-//! - **No shared store.** Session ids are derived and minting twice is harmless, so replicas need to
-//!   know nothing of each other; but each must be told of every revocation.
+//! - **Tokens need no shared store.** Session ids are derived and minting twice is harmless. What replicas
+//!   share, where they do, is counters and revocations ([`budget::store`]).
+//! - **One rule for every limit.** Let through while used and reserved are below it; a limit is then
+//!   passed by one estimate at most, in memory and in Redis alike.
 
 pub mod admission;
 pub mod app;
+pub mod budget;
+pub mod charge;
 pub mod client;
 pub mod clock;
 pub mod config;
@@ -92,6 +101,7 @@ pub mod generation;
 pub mod health;
 pub mod identity;
 pub mod inspect;
+pub mod metering;
 #[cfg(test)]
 mod properties;
 mod retry_after;
@@ -102,3 +112,4 @@ pub mod session;
 pub mod telemetry;
 pub mod tls;
 pub mod token;
+pub mod usage;

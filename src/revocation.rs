@@ -7,10 +7,11 @@
 //! any revocation the question costs one atomic load.
 //!
 //! All of it is in the memory of one process. Requests ask nothing but this memory, so that a store
-//! which several replicas share only has to feed it: through [`Revocations::revoke`] and
-//! [`Revocations::lift`].
+//! which several replicas share only has to feed it: [`SharedRevocations`] does, through
+//! [`Revocations::adopt`] and [`Revocations::lift`].
 
 mod entry;
+mod shared;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,7 @@ use crate::clock::{Clock, Now};
 use crate::identity::UserId;
 
 pub use entry::{Order, Revocation, RevocationId, Revoked, Subject, SubjectError};
+pub use shared::{Heard, SharedRevocations};
 pub use watch::{Holder, Watch};
 
 use watch::Bells;
@@ -96,14 +98,60 @@ impl Revocations {
         now: Now,
     ) -> Result<Arc<Revocation>, Full> {
         let mut ledger = self.ledger();
+        self.make_room(&mut ledger, now)?;
+        ledger.newest = ledger.newest.next(now);
+        let revocation = Revocation::new(ledger.newest, order, lasting, now);
+        Ok(self.enforce(ledger, revocation))
+    }
+
+    /// Puts in force what another replica has ordered; none where it is in force here, or has ended.
+    ///
+    /// # Errors
+    /// [`Full`].
+    pub fn adopt(
+        &self,
+        id: RevocationId,
+        order: Order,
+        revoked_at: Duration,
+        ends_at: Duration,
+        now: Now,
+    ) -> Result<Option<Arc<Revocation>>, Full> {
+        let mut adopted = Revocation::of_another(id, order, revoked_at, ends_at, now);
+        if adopted.has_ended(now) {
+            return Ok(None);
+        }
+        let mut ledger = self.ledger();
+        if let Some(held) = ledger.by_id.get(&id) {
+            if held.is_same(&adopted) {
+                return Ok(None);
+            }
+            // Ids are times: another replica gave the same one to something else.
+            if ledger.by_id.values().any(|held| held.is_same(&adopted)) {
+                return Ok(None);
+            }
+            adopted.id = ledger.newest.next(now);
+        }
+        self.make_room(&mut ledger, now)?;
+        ledger.newest = ledger.newest.max(adopted.id);
+        Ok(Some(self.enforce(ledger, adopted)))
+    }
+
+    fn make_room(&self, ledger: &mut Ledger, now: Now) -> Result<(), Full> {
         if ledger.by_id.len() >= self.max {
-            self.end_past(&mut ledger, now);
+            self.end_past(ledger, now);
         }
         if ledger.by_id.len() >= self.max {
             return Err(Full(self.max));
         }
-        ledger.newest = ledger.newest.next(now);
-        let revocation = Arc::new(Revocation::new(ledger.newest, order, lasting, now));
+        Ok(())
+    }
+
+    fn enforce(
+        &self,
+        mut ledger: MutexGuard<'_, Ledger>,
+        revocation: Revocation,
+    ) -> Arc<Revocation> {
+        let revocation = Arc::new(revocation);
         let ranked = Arc::clone(&revocation);
         match &revocation.subject {
             Subject::User(user) => self.users.entry(user.clone()).or_default().add(ranked),
@@ -118,7 +166,7 @@ impl Revocations {
         drop(ledger);
         self.epoch.fetch_add(1, Ordering::Release);
         self.news.notify_one();
-        Ok(revocation)
+        revocation
     }
 
     /// Takes a revocation back; `None` if there is none of this id.
@@ -128,6 +176,16 @@ impl Revocations {
         self.unrank(&lifted);
         self.held.store(ledger.by_id.len(), Ordering::Release);
         Some(lifted)
+    }
+
+    /// Takes back the revocation of this id if it is one of `subject`.
+    pub(in crate::revocation) fn lift_of(
+        &self,
+        id: RevocationId,
+        subject: &Subject,
+    ) -> Option<Arc<Revocation>> {
+        let is_it = self.ledger().by_id.get(&id)?.subject == *subject;
+        is_it.then(|| self.lift(id)).flatten()
     }
 
     /// Up to `most` of those in force, newest first, from the one before `older_than` on.

@@ -6,10 +6,11 @@
 pub mod cors;
 pub mod cross_origin;
 mod for_app;
-mod for_compat;
+mod for_gateway;
 pub mod framing;
 pub mod limits;
 pub mod routes;
+mod token_path;
 pub mod trusted_proxies;
 
 use http::{HeaderMap, Request, request};
@@ -18,10 +19,11 @@ use hyper::body::Incoming;
 use cors::{Cors, Preflight, Reader};
 use cross_origin::{CrossOrigin, CrossOriginRefusal};
 pub use for_app::ForApp;
-pub use for_compat::{ForCompat, TokenPath, TokenPathError};
+pub use for_gateway::{ForGateway, Own};
 use framing::FramingError;
 use limits::{LimitError, Limits};
 use routes::{RouteError, RouteMatch, RouteTable};
+pub use token_path::{TokenPath, TokenPathError};
 
 /// The label of the app's requests.
 pub const APP_LABEL: &str = "app";
@@ -46,7 +48,7 @@ pub struct Admission {
 /// fn honest(admission: &Admission, request: Request<Incoming>) -> Option<Admitted> {
 ///     match admission.admit(request, &mut "", &mut Reader::default()) {
 ///         Ok(Entry::Request(admitted)) => Some(admitted),
-///         Ok(Entry::Preflight(_) | Entry::App(_) | Entry::Compat(_)) | Err(_) => None,
+///         Ok(Entry::Preflight(_) | Entry::App(_) | Entry::Own(_)) | Err(_) => None,
 ///     }
 /// }
 /// ```
@@ -75,8 +77,8 @@ pub enum Entry {
     Preflight(Preflight),
     /// One for the app, whose session is the app's own affair.
     App(ForApp),
-    /// One for what stands in for a token; answered here.
-    Compat(ForCompat),
+    /// One that is answered here, for a user who is signed in.
+    Own(ForGateway),
 }
 
 /// Why a request was not admitted.
@@ -159,8 +161,8 @@ impl Admission {
         *label = route.label;
         verdict?;
         self.limits.check_declared_body(&body)?;
-        if is_compat {
-            return Ok(Entry::Compat(ForCompat::new(parts)));
+        if let Some(own) = route.own() {
+            return Ok(Entry::Own(ForGateway::new(parts, own)));
         }
         Ok(Entry::Request(Admitted { parts, body, route }))
     }

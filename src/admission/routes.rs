@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::Method;
 
 pub use self::route::{Route, RouteParseError};
-use super::TokenPath;
+use super::{Own, TokenPath};
 
 /// Offered without configuration. `{id}` stands for `[A-Za-z0-9_.:-]{1,128}`, but not `.` or `..`.
 pub const DEFAULT_ROUTES: [&str; 20] = [
@@ -44,6 +44,9 @@ const EXTRA: &str = "extra";
 /// The metrics' label of the path that stands in for a token's.
 const COMPAT: &str = "compat";
 
+/// Where a signed-in user's own limits and use are told, where that is offered; also its label.
+const USAGE_ME: &str = "/v1/usage/me";
+
 /// A route that a request matched.
 #[derive(Clone, Debug)]
 pub struct RouteMatch {
@@ -51,6 +54,17 @@ pub struct RouteMatch {
     pub path: Arc<str>,
     /// The pattern, as a label for metrics and the log: from a closed set.
     pub label: &'static str,
+}
+
+impl RouteMatch {
+    /// What it asks of the gateway itself; `None`: it is Behest's.
+    pub(super) fn own(&self) -> Option<Own> {
+        match self.label {
+            COMPAT => Some(Own::StandIn),
+            USAGE_ME => Some(Own::Usage),
+            _ => None,
+        }
+    }
 }
 
 /// Why no route matched.
@@ -115,7 +129,17 @@ impl RouteTable {
         self
     }
 
-    /// Whether the raw `path` is that one.
+    /// With `GET /v1/usage/me`, which the gateway answers itself, if it `is_offered`.
+    #[must_use]
+    pub fn with_usage_me(mut self, is_offered: bool) -> Self {
+        if is_offered {
+            let (method, pattern) = (Method::GET, Arc::from(USAGE_ME));
+            self.offer(&Route { method, pattern }, USAGE_ME);
+        }
+        self
+    }
+
+    /// Whether the raw `path` is the token path.
     pub(super) fn is_token_path(&self, path: &str) -> bool {
         let own = self.token_path.as_ref();
         own.is_some_and(|own| own.as_str() == path)
@@ -126,7 +150,7 @@ impl RouteTable {
         DEFAULT_ROUTES
             .iter()
             .filter_map(|text| text.split_once(' ').map(|(_, path)| path))
-            .chain([EXTRA, COMPAT])
+            .chain([EXTRA, COMPAT, USAGE_ME])
     }
 
     /// The route for `method` and the raw `path`; HEAD is offered wherever GET is.

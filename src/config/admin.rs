@@ -45,7 +45,7 @@ const LISTEN: Key = key(
 .named(&["GATEWAY_ADMIN_LISTEN"]);
 const TOKEN: Key = key(
     "admin.token",
-    "Opens /appz, /config and /revocations there, as Authorization: Bearer; default: they do not exist.",
+    "Opens /appz, /config, /revocations and /usage there, as Authorization: Bearer; default: they do not exist.",
 )
 .named(&["GATEWAY_ADMIN_TOKEN"])
 .example("{ file = \"/run/secrets/admin_token\" }");

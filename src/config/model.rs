@@ -16,9 +16,12 @@ use crate::admission::limits::LimitsConfig;
 use crate::admission::routes::Route;
 use crate::admission::trusted_proxies::AddressBlock;
 use crate::app::AppConfig;
+use crate::budget::{BudgetConfig, StoreConfig};
+use crate::metering::MeteringConfig;
 use crate::secret::Secret;
 use crate::session::SessionConfig;
 use crate::token::{CacheConfig, MintConfig};
+use crate::usage::UsageConfig;
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -47,6 +50,14 @@ pub struct Config {
     pub cache: CacheConfig,
     /// `[telemetry]`
     pub telemetry: TelemetryConfig,
+    /// `[metering]`
+    pub metering: MeteringConfig,
+    /// `[budgets]`
+    pub budgets: BudgetConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[usage]`
+    pub usage: UsageConfig,
 }
 
 /// The public listener (`[server]`).

@@ -139,6 +139,7 @@ fn every_example_of_the_reference_can_be_read() {
             "session_id_key",
             "admin_token",
             "session_password",
+            "usage_token",
         ];
         let secrets = secrets.map(|s| format!("/run/secrets/{s}"));
         let known = files.iter().map(ToString::to_string).chain(secrets);
@@ -146,6 +147,9 @@ fn every_example_of_the_reference_can_be_read() {
             text.replace(&file, &path)
         });
         let example = example.replace("/etc/behest-gateway", &issuer);
+        let example = example.replace("/var/log/behest-gateway", &issuer);
+        let example = example.replace("/var/lib/behest-gateway", &issuer);
+        let example = example.replace("/run/secrets", &issuer);
         let (table, name) = setting.key.rsplit_once('.').unwrap();
         let header = match table.strip_suffix("[]") {
             Some(list) => format!("[[{list}]]"),
@@ -189,10 +193,12 @@ fn provider_with(name: &str) -> &'static str {
     }
 }
 
-/// Writes what an issuer's keys are in, by the names of the examples.
+/// Writes what an issuer's keys and prices are in, by the names of the examples.
 fn issuer_files(folder: &Path) -> String {
+    std::fs::copy(repository_file("prices.toml"), folder.join("prices.toml")).unwrap();
     let keys = include_str!("sessions/signed/tests/keys.json");
     std::fs::write(folder.join("jwks.json"), keys).unwrap();
+    std::fs::write(folder.join("redis_url"), "redis://127.0.0.1:6379").unwrap();
     let pem = rcgen::KeyPair::generate().unwrap().public_key_pem();
     std::fs::write(folder.join("issuer.pem"), pem).unwrap();
     folder.to_string_lossy().into_owned()
@@ -221,7 +227,10 @@ fn every_file_in_config_is_tested_here() {
     let folder = std::fs::read_dir(repository_file("")).unwrap();
     let mut names: Vec<_> = folder.map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["gateway.toml", "providers", "reference.toml"]);
+    assert_eq!(
+        names,
+        ["gateway.toml", "prices.toml", "providers", "reference.toml"]
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::url::UpstreamUrl;
 use crate::admission::routes::{Route, RouteParseError};
 use crate::admission::trusted_proxies::{AddressBlock, AddressBlockError};
 use crate::identity::Tier;
+use crate::metering::Cost;
 use crate::session::SessionIdSource;
 
 /// A value that the configuration can hold under one key.
@@ -58,6 +59,39 @@ impl Value for Size {
             Some((name, bytes)) => format!("\"{} {name}\"", self.0 / bytes),
             None => format!("\"{} B\"", self.0),
         }
+    }
+}
+
+/// US dollars, held in billionths.
+#[derive(Clone, Copy)]
+pub(super) struct Usd(pub(super) u64);
+
+impl Value for Usd {
+    fn from_text(text: &str) -> Result<Self, String> {
+        let fault = || "must be US dollars such as 1.50, with 9 decimals at most".to_owned();
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+        let is_number =
+            |digits: &str| !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
+        if !is_number(whole) || !is_number(decimals) || decimals.len() > 9 {
+            return Err(fault());
+        }
+        let billionths = format!("{whole}{decimals:0<9}");
+        let billionths: u64 = billionths.parse().map_err(|_| fault())?;
+        // A billion dollars.
+        (billionths <= 1_000_000_000_000_000_000)
+            .then_some(Self(billionths))
+            .ok_or_else(fault)
+    }
+
+    fn from_toml(value: &toml::Value) -> Result<Self, String> {
+        if value.is_integer() || value.is_float() {
+            return Self::from_text(&value.to_string());
+        }
+        Err("must be US dollars such as 1.50, without quotes".to_owned())
+    }
+
+    fn to_toml(&self) -> String {
+        Cost(self.0).to_string()
     }
 }
 

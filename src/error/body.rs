@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Code;
 
@@ -18,6 +19,8 @@ struct ErrorDetail<'a> {
     param: Option<&'a str>,
     code: &'a str,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a Value>,
 }
 
 /// The JSON of the error that breaks a stream.
@@ -25,10 +28,12 @@ struct ErrorDetail<'a> {
 pub fn event_json(code: Code, message: &str, request_id: &str) -> Vec<u8> {
     let status = if code == Code::SessionRevoked {
         StatusCode::UNAUTHORIZED
+    } else if code == Code::QuotaExceeded {
+        StatusCode::PAYMENT_REQUIRED
     } else {
         StatusCode::BAD_GATEWAY
     };
-    error_json(status, code, message, request_id)
+    error_json(status, code, message, request_id, None)
 }
 
 /// The JSON of an error.
@@ -37,6 +42,7 @@ pub(super) fn error_json(
     code: Code,
     message: &str,
     request_id: &str,
+    details: Option<&Value>,
 ) -> Vec<u8> {
     let error = ErrorDetail {
         message,
@@ -44,6 +50,7 @@ pub(super) fn error_json(
         param: None,
         code: code.label(),
         request_id,
+        details,
     };
     serde_json::to_vec(&ErrorBody { error }).unwrap_or_default()
 }
@@ -52,6 +59,7 @@ pub(super) fn error_json(
 fn error_type(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "authentication_error",
+        402 => "insufficient_quota",
         403 => "permission_error",
         404 | 405 => "not_found_error",
         429 => "rate_limit_error",

@@ -79,6 +79,12 @@ labels! {
         AppTimeout = "app_timeout",
         /// 502: an answer of the app's that cannot be passed on.
         AppInvalid = "app_invalid",
+        /// 402: a budget of this user's is used up (`[budgets]`); also a stream that was cut for it.
+        QuotaExceeded = "quota_exceeded",
+        /// 429: over a rate of this user's (`[budgets]`).
+        RateLimited = "rate_limited",
+        /// 503: the store of budgets does not answer, and they are to hold also then.
+        StoreUnavailable = "store_unavailable",
         /// 503: too much under way.
         Overloaded = "overloaded",
     }

@@ -7,6 +7,7 @@ use crate::admission::framing::FramingError;
 use crate::admission::limits::LimitError;
 use crate::admission::routes::RouteError;
 use crate::app::AppError;
+use crate::budget::{LimitKind, OverBudget, Refused};
 use crate::client::ClientError;
 use crate::forward::ForwardError;
 use crate::session::{Asked, InvalidReason, SessionError};
@@ -50,6 +51,22 @@ labels! {
         Body = "body",
         /// Requests of one user.
         UserRequests = "user_requests",
+        /// Requests a minute of this user's tier.
+        RequestsPerMinute = "requests_per_minute",
+        /// Requests at once of this user's tier.
+        ConcurrentRequests = "concurrent_requests",
+        /// Requests a day of this user's tier.
+        RequestsPerDay = "requests_per_day",
+        /// Tokens a day of this user's tier.
+        TokensPerDay = "tokens_per_day",
+        /// Tokens a month of this user's tier.
+        TokensPerMonth = "tokens_per_month",
+        /// Cost a day of this user's tier.
+        CostPerDay = "usd_per_day",
+        /// Cost a month of this user's tier.
+        CostPerMonth = "usd_per_month",
+        /// The store of budgets does not answer.
+        Store = "store",
         /// No session cookie.
         NoCookie = "no_cookie",
         /// The session has ended.
@@ -138,6 +155,7 @@ impl GatewayError {
             Self::Session(error) => session(error),
             Self::Revoked(_) => Reason::Revoked,
             Self::Limit(error) => limit(*error),
+            Self::Budget(error) => budget(error),
             Self::Token(error) => token(error),
             Self::Forward(error) => forward(error),
             Self::App(error) => app(error),
@@ -238,6 +256,21 @@ fn invalid(reason: InvalidReason) -> Reason {
         | InvalidReason::AppNamesNoUser => Reason::User,
         InvalidReason::AppKnowsNot | InvalidReason::AppRefuses => Reason::SignedOut,
         InvalidReason::AppRedirects | InvalidReason::AppNotJson => Reason::AppAnswer,
+    }
+}
+
+fn budget(error: &OverBudget) -> Reason {
+    match &error.refused {
+        Refused::Unavailable => Reason::Store,
+        Refused::Limit(standing) => match standing.kind {
+            LimitKind::RequestsPerMinute => Reason::RequestsPerMinute,
+            LimitKind::ConcurrentRequests => Reason::ConcurrentRequests,
+            LimitKind::RequestsPerDay => Reason::RequestsPerDay,
+            LimitKind::TokensPerDay => Reason::TokensPerDay,
+            LimitKind::TokensPerMonth => Reason::TokensPerMonth,
+            LimitKind::CostPerDay => Reason::CostPerDay,
+            LimitKind::CostPerMonth => Reason::CostPerMonth,
+        },
     }
 }
 

@@ -120,6 +120,10 @@ impl Body for ObservedBody {
 
 impl Drop for ObservedBody {
     fn drop(&mut self) {
+        if let Source::Upstream(relay) = &mut self.source {
+            let whole = relay.is_whole();
+            relay.settle(whole, &self.record);
+        }
         // A body of known length is not polled past its last byte, an empty one not at all.
         let whole = match &self.source {
             Source::Own(_) => true,

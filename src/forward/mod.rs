@@ -4,6 +4,7 @@ pub mod body;
 pub mod headers;
 mod outgoing;
 pub mod pace;
+pub mod rate_headers;
 pub mod request_body;
 pub mod screen;
 pub mod upstream;

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Uri, request};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, request};
 
 use super::ForwardError;
 use super::headers::{HeaderPolicy, attach_token};
@@ -78,6 +79,35 @@ impl<'a> Outgoing<'a> {
         }
         *request.headers_mut() = headers;
         Some(request)
+    }
+
+    /// The caller's headers.
+    #[must_use]
+    pub fn caller_headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.parts.method
+    }
+
+    /// The body, where it is held.
+    #[must_use]
+    pub fn held_body(&self) -> Option<&Bytes> {
+        self.body.held()
+    }
+
+    /// Bytes of the body, as far as they are read or stated.
+    #[must_use]
+    pub fn body_size(&self) -> u64 {
+        self.body.size()
+    }
+
+    /// Sends `body` in place of the one that is held.
+    pub fn replace_body(&mut self, body: Bytes) {
+        self.body = RequestBody::Held(body);
     }
 
     /// Whether it can be sent again.

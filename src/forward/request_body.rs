@@ -87,6 +87,27 @@ impl RequestBody {
         }
     }
 
+    /// All of it, where it is held.
+    #[must_use]
+    pub fn held(&self) -> Option<&Bytes> {
+        match self {
+            Self::Held(bytes) => Some(bytes),
+            Self::Streamed(_) => None,
+        }
+    }
+
+    /// Its bytes, as far as they have been read or stated.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Held(bytes) => bytes.len() as u64,
+            Self::Streamed(streamed) => {
+                let hint = streamed.as_ref().map(Body::size_hint).unwrap_or_default();
+                hint.exact().unwrap_or_else(|| hint.lower())
+            }
+        }
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -8,16 +8,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
+use http::Response;
 use serde::Serialize;
 
-use super::Gateway;
-use crate::admission::ForCompat;
+use super::{Gateway, own};
+use crate::admission::ForGateway;
 use crate::clock::Now;
-use crate::error::{Code, GatewayError};
-use crate::forward::body::ObservedBody;
-use crate::forward::headers;
+use crate::error::GatewayError;
 use crate::session::Session;
 use crate::telemetry::access_log::Record;
 
@@ -40,7 +37,7 @@ impl Gateway {
     /// What stands in for the token of a signed-in user, after the same checks as a request for Behest.
     pub(super) async fn stand_in(
         &self,
-        request: &ForCompat,
+        request: &ForGateway,
         peer: IpAddr,
         record: &mut Record,
     ) -> Result<Response<Bytes>, GatewayError> {
@@ -57,22 +54,8 @@ impl Gateway {
             session_id: session_id.as_ref().map_or("", |id| id.as_str()),
             expires_at: now.unix.as_secs() + ttl,
         });
-        let mut response = Response::new(Bytes::from(body.unwrap_or_default()));
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
-        Ok(response)
+        Ok(own::json(body.unwrap_or_default()))
     }
-}
-
-/// The gateway's own good answer.
-pub(super) fn answered(
-    mut response: Response<Bytes>,
-    mut record: Record,
-) -> Response<ObservedBody> {
-    record.status = response.status().as_u16();
-    record.code = Code::Ok;
-    headers::finish_response(response.headers_mut(), record.request_id());
-    response.map(|body| ObservedBody::own(body, record))
 }
 
 /// `ttl` in whole seconds, or what is left of the session if that is less.

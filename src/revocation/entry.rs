@@ -122,6 +122,32 @@ impl Revocation {
         }
     }
 
+    /// As another replica has it, which has clocks of its own.
+    pub(super) fn of_another(
+        id: RevocationId,
+        order: Order,
+        revoked_at: Duration,
+        ends_at: Duration,
+        now: Now,
+    ) -> Self {
+        let left = ends_at.saturating_sub(now.unix);
+        let mut revocation = Self::new(id, order, left, now);
+        revocation.revoked_at = revoked_at;
+        revocation.ends.unix = ends_at;
+        revocation
+    }
+
+    /// Whether it is the same as another replica has it, which tells times in microseconds.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let micros = |it: &Self| {
+            (
+                it.before.map(|at| at.as_micros()),
+                it.revoked_at.as_micros(),
+            )
+        };
+        self.subject == other.subject && micros(self) == micros(other)
+    }
+
     /// When it ends, since the Unix epoch.
     #[must_use]
     pub fn ends_at(&self) -> Duration {

@@ -1,5 +1,5 @@
-//! The operators' listener: `/livez`, `/readyz` and `/metrics` are open and tell nothing of users;
-//! anything else exists only with `admin.token`, and asks for it.
+//! The operators' listener: `/livez`, `/readyz`, `/metrics` and the files of the page are open and tell
+//! nothing of users; anything else exists only with `admin.token`, and asks for it.
 //!
 //! Guarantees: a connection has one request, and it is closed after 10 s, whatever its caller does; no
 //! body is read but a small one from whoever has the token; where too many connections are open the
@@ -23,11 +23,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
-use super::appz;
 use super::revocations::{Desk, Page};
 use super::{Active, InForce, Shutdown};
+use super::{appz, page, usage};
+use crate::revocation::SharedRevocations;
 use crate::telemetry::line_budget::LineBudget;
 use crate::telemetry::metrics::Metrics;
+use crate::usage::UsageView;
 
 /// Connections at once; probes and scrapers need few.
 const MAX_CONNECTIONS: usize = 64;
@@ -50,6 +52,9 @@ pub(super) struct Pages {
     /// Knows the token.
     pub(super) active: Arc<Active>,
     pub(super) in_force: InForce,
+    pub(super) usage: Arc<UsageView>,
+    /// Through which other replicas hear of revocations.
+    pub(super) shared: Option<Arc<SharedRevocations>>,
 }
 
 /// Serves for ever.
@@ -104,14 +109,22 @@ impl Visitor {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
+        // Whether there is a token, so that the page can say how to set one: a 401 would tell as much.
+        let file = if path == "/page/token" {
+            let is_set = self.pages.active.load().config.admin.token.is_some();
+            Some(page::token(is_set))
+        } else {
+            page::file(path)
+        };
         if !["/livez", "/readyz", "/metrics"].contains(&path)
+            && file.is_none()
             && let Some(refused) = self.refuse(request.headers())
         {
             return refused;
         }
         if let Some(page) = Page::of(path) {
             let generation = self.pages.active.load_full();
-            return Desk::new(&generation, self.peer)
+            return Desk::new(&generation, self.pages.shared.as_deref(), self.peer)
                 .answer(page, request)
                 .await;
         }
@@ -121,6 +134,9 @@ impl Visitor {
             response.headers_mut().insert(ALLOW, offered);
             return response;
         }
+        if let Some(file) = file {
+            return file;
+        }
         match path {
             "/livez" => text(StatusCode::OK, "ok\n"),
             "/readyz" if self.pages.shutdown.is_ready() => text(StatusCode::OK, "ready\n"),
@@ -128,9 +144,11 @@ impl Visitor {
             "/metrics" => self.metrics(),
             "/appz" => self.app().await,
             "/config" => text(StatusCode::OK, self.pages.in_force.text()),
+            "/usage" => self.usage(request.uri().query()).await,
+            "/usage/live" => self.usage_live(),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are /appz, /config and /revocations\n",
+                "there are /, /appz, /config, /revocations, /usage and /usage/live\n",
             ),
         }
     }
@@ -170,6 +188,22 @@ impl Visitor {
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
         response
+    }
+
+    async fn usage(&self, query: Option<&str>) -> Response<Full<Bytes>> {
+        let now = self.pages.active.load().gateway.clock.now();
+        usage::report(Arc::clone(&self.pages.usage), query, now).await
+    }
+
+    fn usage_live(&self) -> Response<Full<Bytes>> {
+        let Pages {
+            active,
+            metrics,
+            usage,
+            ..
+        } = &self.pages;
+        let gateway = &active.load().gateway;
+        usage::live(usage, gateway, metrics, gateway.clock.now())
     }
 
     fn metrics(&self) -> Response<Full<Bytes>> {

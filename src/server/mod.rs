@@ -11,12 +11,14 @@ mod files;
 mod guarded_body;
 mod io;
 mod open;
+mod page;
 mod readers;
 mod refused;
 mod requests;
 mod revocations;
 mod rotation;
 mod unfinished;
+mod usage;
 mod workers;
 
 use std::net::{SocketAddr, TcpListener};
@@ -33,6 +35,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{self, ConfigProblems, Loaded};
 use crate::generation::{BuildError, Generation, Process};
+use crate::revocation::SharedRevocations;
 use rotation::Rotation;
 use workers::Workers;
 
@@ -41,6 +44,9 @@ pub type Active = ArcSwap<Generation>;
 
 /// Loads the configuration anew, for rotation.
 pub type Reload = Box<dyn Fn() -> Result<Loaded, ConfigProblems> + Send>;
+
+/// For usage records that wait when all requests have ended.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 
 /// After the drain limit, live streams get this long to say that they are cut.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -51,8 +57,8 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Expired tokens are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// Idle connections to Behest are swept this often, so that none outlives its time by more, and the
-/// keys of sessions are looked after.
+/// Idle connections to Behest are swept this often, so that none outlives its time by more; the keys of
+/// sessions are looked after, and what was used is added up.
 const SWEEP_CONNECTIONS_EVERY: Duration = Duration::from_secs(1);
 
 /// Why the server cannot start.
@@ -228,11 +234,31 @@ impl Control {
         let admin = AsyncListener::from_std(admin)?;
         let revocations = Arc::clone(&self.process.revocations);
         let calling = tokio::spawn(async move { revocations.call().await });
+        let shared = self.share_revocations();
+        let sharing = tokio::spawn({
+            let shared = shared.clone();
+            async move {
+                if let Some(shared) = shared {
+                    shared.run().await;
+                }
+            }
+        });
+        let (accounting, clock) = (
+            Arc::clone(&self.process.accounting),
+            self.process.clock.clone(),
+        );
+        let counting = tokio::spawn(async move {
+            if let Some(accounting) = accounting.get() {
+                accounting.run(&clock).await;
+            }
+        });
         let pages = admin::Pages {
             metrics: Arc::clone(&self.process.metrics),
             shutdown: self.shutdown.clone(),
             active: Arc::clone(&self.active),
             in_force: self.in_force.clone(),
+            usage: Arc::clone(&self.process.usage),
+            shared,
         };
         let admin = tokio::spawn(admin::serve(admin, pages));
         self.shutdown.is_ready.store(true, Ordering::Relaxed);
@@ -249,6 +275,9 @@ impl Control {
         self.finish(workers).await;
         admin.abort();
         calling.abort();
+        sharing.abort();
+        counting.abort();
+        self.close_accounts();
         tracing::info!("stopped");
         Ok(())
     }
@@ -270,6 +299,21 @@ impl Control {
         self.tell_now();
     }
 
+    /// Revocations that all replicas know, where there is a store that they share.
+    fn share_revocations(&self) -> Option<Arc<SharedRevocations>> {
+        let accounting = self.process.accounting.get()?;
+        let active = Arc::clone(&self.active);
+        let shared = revocations::share(accounting.shared()?, &self.process, active);
+        Some(Arc::new(shared))
+    }
+
+    /// Nothing is under way any more: what waits to be written or sent goes out.
+    fn close_accounts(&self) {
+        if let Some(accounting) = self.process.accounting.get() {
+            accounting.close(LAST_RECORDS);
+        }
+    }
+
     /// Returns when the listener must close.
     async fn last_moment(&self) {
         self.shutdown.requested.cancelled().await;
@@ -283,6 +327,13 @@ impl Control {
             let active = self.active.load_full();
             active.gateway.sweep_connections();
             active.gateway.tend_sessions(&self.process.metrics);
+            let Process { usage, clock, .. } = &self.process;
+            usage.ledger.fold(clock.now());
+            if let Some(accounting) = self.process.accounting.get() {
+                accounting.tend(clock, &self.process.metrics);
+                let metrics = &self.process.metrics.usage;
+                metrics.live_streams(usage.live.streams());
+            }
             tokio::time::sleep(SWEEP_CONNECTIONS_EVERY).await;
         }
     }

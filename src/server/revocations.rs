@@ -15,9 +15,11 @@ use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
+use super::Active;
+use crate::budget::store::Shared;
 use crate::gateway::Gateway;
-use crate::generation::Generation;
-use crate::revocation::{Revocation, RevocationId, Subject};
+use crate::generation::{Generation, Process};
+use crate::revocation::{Heard, Revocation, RevocationId, SharedRevocations, Subject};
 use answer::{Fault, Page as Shown};
 
 /// The longest body.
@@ -51,14 +53,21 @@ impl Page {
 pub(super) struct Desk<'a> {
     generation: &'a Generation,
     gateway: &'a Gateway,
+    /// Through which other replicas hear of it.
+    shared: Option<&'a SharedRevocations>,
     peer: SocketAddr,
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(generation: &'a Generation, peer: SocketAddr) -> Self {
+    pub(super) fn new(
+        generation: &'a Generation,
+        shared: Option<&'a SharedRevocations>,
+        peer: SocketAddr,
+    ) -> Self {
         Self {
             generation,
             gateway: &generation.gateway,
+            shared,
             peer,
         }
     }
@@ -91,7 +100,10 @@ impl<'a> Desk<'a> {
         let max_age = self.generation.config.session.max_age;
         let revocation = revocations.revoke(order, max_age, now)?;
         access_log.metrics().revocations(revocations.len());
-        let tokens_dropped = self.forget(&revocation).await;
+        if let Some(shared) = self.shared {
+            shared.publish(&revocation);
+        }
+        let tokens_dropped = forget(self.gateway, &revocation).await;
         let (user, session) = self.hashes(&revocation);
         tracing::info!(
             id = %revocation.id,
@@ -104,17 +116,6 @@ impl<'a> Desk<'a> {
             "sessions were revoked"
         );
         Ok(answer::created(&revocation, tokens_dropped))
-    }
-
-    /// Drops the tokens that were held for a subject, and counts them.
-    async fn forget(&self, revocation: &Arc<Revocation>) -> usize {
-        let (tokens, revocation) = (Arc::clone(&self.gateway.tokens), Arc::clone(revocation));
-        // Off this thread, which accepts connections: it looks at every entry of the cache.
-        let forgetting = tokio::task::spawn_blocking(move || match &revocation.subject {
-            Subject::User(user) => tokens.forget_user(user),
-            Subject::Session(name) => tokens.forget_session(name.as_str()),
-        });
-        forgetting.await.unwrap_or_default()
     }
 
     fn list(&self, query: Option<&str>) -> Result<Response<Full<Bytes>>, Fault> {
@@ -141,6 +142,9 @@ impl<'a> Desk<'a> {
         let lifted = id
             .and_then(|id| revocations.lift(id))
             .ok_or(Fault::Unknown)?;
+        if let Some(shared) = self.shared {
+            shared.publish_lifted(&lifted);
+        }
         let metrics = self.gateway.access_log.metrics();
         metrics.revocations(revocations.len());
         let (user, session) = self.hashes(&lifted);
@@ -164,6 +168,40 @@ impl<'a> Desk<'a> {
             Subject::Session(name) => (None, Some(log.hash(name.as_str()))),
         }
     }
+}
+
+/// Drops the tokens that were held for a subject, and counts them.
+async fn forget(gateway: &Gateway, revocation: &Arc<Revocation>) -> usize {
+    let (tokens, revocation) = (Arc::clone(&gateway.tokens), Arc::clone(revocation));
+    // Off this thread, which accepts connections: it looks at every entry of the cache.
+    let forgetting = tokio::task::spawn_blocking(move || match &revocation.subject {
+        Subject::User(user) => tokens.forget_user(user),
+        Subject::Session(name) => tokens.forget_session(name.as_str()),
+    });
+    forgetting.await.unwrap_or_default()
+}
+
+/// Puts in force what other replicas of `shared` revoke, and tells them what is revoked here.
+pub(super) fn share(shared: &Shared, process: &Process, active: Arc<Active>) -> SharedRevocations {
+    let heard = move |heard: Heard| match heard {
+        Heard::Revoked(revocation) => {
+            tracing::info!(id = %revocation.id, "sessions were revoked on another replica");
+            let active = Arc::clone(&active);
+            tokio::spawn(async move {
+                let gateway = Arc::clone(&active.load().gateway);
+                forget(&gateway, &revocation).await;
+            });
+        }
+        Heard::Lifted(revocation) => {
+            tracing::info!(id = %revocation.id, "a revocation was lifted on another replica");
+        }
+    };
+    SharedRevocations::new(
+        shared.redis().log("revocations"),
+        Arc::clone(&process.revocations),
+        process.clock.clone(),
+        Box::new(heard),
+    )
 }
 
 /// Which part of the list.

@@ -10,7 +10,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use aws_lc_rs::hmac;
 use http::{HeaderValue, Method};
 use serde::Serialize;
 
@@ -20,7 +19,7 @@ use super::logging::LineQueue;
 use super::metrics::Metrics;
 use crate::clock;
 use crate::error::Code;
-use crate::identity::UserId;
+use crate::identity::{UserHash, UserId};
 use crate::secret::Secret;
 
 /// What `RUST_LOG` calls the access log.
@@ -29,7 +28,7 @@ const TARGET: &str = "access";
 /// What records need of the gateway that makes them.
 pub struct AccessLog {
     metrics: Arc<Metrics>,
-    user_hash: hmac::Key,
+    user_hash: UserHash,
     lines: Option<LineQueue>,
     strangers: Arc<StrangerLines>,
     /// Between two lines of strangers, steadily.
@@ -83,7 +82,7 @@ impl AccessLog {
     /// `access` pass); `user_hash_key` keys the users' hashes.
     #[must_use]
     pub fn new(metrics: Arc<Metrics>, user_hash_key: &Secret, lines: Lines) -> Arc<Self> {
-        let user_hash = hmac::Key::new(hmac::HMAC_SHA256, user_hash_key.expose());
+        let user_hash = UserHash::new(user_hash_key);
         Arc::new(Self {
             metrics,
             user_hash,
@@ -133,14 +132,7 @@ impl AccessLog {
     /// hex.
     #[must_use]
     pub fn hash(&self, text: &str) -> String {
-        let tag = hmac::sign(&self.user_hash, text.as_bytes());
-        let mut hex = String::with_capacity(16);
-        for byte in tag.as_ref().iter().take(8) {
-            for digit in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-            }
-        }
-        hex
+        self.user_hash.hash(text)
     }
 }
 
@@ -180,6 +172,18 @@ impl Record {
     #[must_use]
     pub fn request_id(&self) -> &HeaderValue {
         &self.request_id
+    }
+
+    /// How long it has lasted.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Bytes of the answer that went to the caller.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The request goes upstream.

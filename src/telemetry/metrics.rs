@@ -5,12 +5,15 @@
 //! lookup by a static word and one atomic add, and the page lists only what has happened.
 
 mod families;
+mod reading;
+mod usage;
 
 use std::time::Duration;
 
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use self::families::{Counters, Histograms, Registrar, pairs};
+pub use self::usage::{TokenCounts, UsageMetrics};
 use super::labels::{
     CacheOutcome, DisconnectPhase, KeyRefresh, LookupCacheOutcome, LookupOutcome, MintOutcome,
     ReloadOutcome,
@@ -48,6 +51,8 @@ pub struct Metrics {
     lines_suppressed: Counters<1>,
     lines_dropped: IntCounter,
     panics: IntCounter,
+    /// Of use, budgets and their places.
+    pub usage: UsageMetrics,
 }
 
 /// The closed sets that the labels come from.
@@ -195,6 +200,7 @@ impl Metrics {
                 "log_lines_dropped_total",
                 "Log lines that were lost because standard output is not read fast enough, or cannot be written.",
             )?,
+            usage: UsageMetrics::new(&registry)?,
             panics: registrar.counter("panics_total", "Panics caught; each one is a bug.")?,
             registry: registry.clone(),
         };

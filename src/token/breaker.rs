@@ -141,6 +141,11 @@ impl Breaker {
         None
     }
 
+    /// Whether the mint is probed only.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(*self.lock(), State::Open { .. })
+    }
+
     fn recover(&self, state: &mut State) -> Change {
         *state = State::Closed(0);
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -174,7 +179,9 @@ mod tests {
         let pass = breaker.admit(Duration::ZERO).unwrap();
         assert_eq!(breaker.report(pass, None, Duration::ZERO), None);
         assert_eq!(fail(&breaker, &outage(), 4), None);
+        assert!(!breaker.is_open());
         assert_eq!(fail(&breaker, &outage(), 1), Some(Change::Opened));
+        assert!(breaker.is_open());
         assert!(breaker.admit(Duration::ZERO).is_err());
     }
 

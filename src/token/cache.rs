@@ -182,6 +182,12 @@ impl TokenCache {
         self.metrics.cache_entries(self.len());
     }
 
+    /// Whether the mint failed so often that it is only probed, every 500 ms.
+    #[must_use]
+    pub fn is_mint_paused(&self) -> bool {
+        self.breaker.is_open()
+    }
+
     /// Identities held.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -21,6 +21,7 @@ CLAIMS = [
     ("deploy/systemd/*", "tests/deploy/test_systemd.py"),
     ("deploy/behind/traefik.yaml", "tests/deploy/test_traefik.py"),
     ("deploy/behind/*", "tests/e2e/node/behind.test.mjs"),
+    ("deploy/grafana/*", "tests/deploy/test_grafana.py"),
     ("deploy/serverless/*", "tests/deploy/test_serverless.py"),
 ]
 FILES = shipped_files("deploy", "config")

@@ -13,8 +13,9 @@ def test_a_build_sees_the_sources_and_nothing_that_could_be_secret(tmp_path):
     seen = context(ROOT, IGNORE, tmp_path)
     assert "Cargo.lock" in seen and "src/main.rs" in seen
     tops = {name.split("/")[0] for name in seen}
-    assert tops == {"Cargo.toml", "Cargo.lock", "src", "benches", "tests", "deploy"}
-    assert [name for name in seen if name.startswith(("tests/", "deploy/"))] == [
+    assert tops == {"Cargo.toml", "Cargo.lock", "src", "benches", "config", "tests", "deploy"}
+    assert [name for name in seen if name.startswith(("config/", "tests/", "deploy/"))] == [
+        "config/prices.toml",
         "tests/it/main.rs",
         "deploy/build-static",
     ]

@@ -183,7 +183,8 @@ async fn metrics_tell_what_happened_and_to_nobody() {
         .filter_map(|part| part.split_once("=\"").map(|(name, _)| name))
         .collect();
     let known = [
-        "code", "le", "outcome", "phase", "provider", "reason", "route", "version",
+        "code", "kind", "le", "model", "outcome", "phase", "provider", "reason", "route", "tier",
+        "usage", "version",
     ];
     assert!(
         labels.iter().all(|label| known.contains(label)),

@@ -63,6 +63,8 @@ fn every_variable_sets_its_key_and_is_named_as_its_origin() {
     let path = folder.path().join("any");
     std::fs::write(&path, SECRET).unwrap();
     let path = path.to_string_lossy();
+    let prices = repository_file("prices.toml");
+    let prices = prices.to_string_lossy().into_owned();
     for setting in load(&[]).unwrap().provenance {
         let toml = setting.default.as_deref().unwrap_or(setting.example);
         let text = match setting.key.as_str() {
@@ -75,6 +77,12 @@ fn every_variable_sets_its_key_and_is_named_as_its_origin() {
             "server.trusted_proxies" => "10.0.0.0/8, ::1".to_owned(),
             "routes.extra" => "GET /v1/files, GET /v1/files/{id}".to_owned(),
             "routes.request_headers" | "routes.response_headers" => "x-a,x-b".to_owned(),
+            "budgets.thresholds" => "50, 80, 100".to_owned(),
+            "metering.price_file" => prices.clone(),
+            "usage.file.path" | "store.path" | "usage.webhook.spool_path" => {
+                format!("{path}-{}", setting.key)
+            }
+            "store.url" => "redis://127.0.0.1:6379".to_owned(),
             name if name.ends_with("_file") => path.to_string(),
             _ => toml.trim_matches('"').to_owned(),
         };

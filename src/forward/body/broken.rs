@@ -20,6 +20,9 @@ pub enum Broken {
     /// The gateway is shutting down and its drain limit has passed.
     #[error("The gateway is restarting: send the request again.")]
     Drained,
+    /// The stream has used a budget up (`budgets.on_exhausted`).
+    #[error("This user's budget is used up: the answer ends here.")]
+    Exhausted,
     /// An operator has ended the session.
     #[error("{}", error::SESSION_REVOKED)]
     Revoked,
@@ -33,6 +36,7 @@ impl Broken {
             Self::Idle => Code::UpstreamIdle,
             Self::AppCut | Self::AppIdle => Code::AppCut,
             Self::Drained => Code::Drained,
+            Self::Exhausted => Code::QuotaExceeded,
             Self::Revoked => Code::SessionRevoked,
         }
     }

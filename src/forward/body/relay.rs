@@ -16,6 +16,7 @@ use super::broken::Broken;
 use super::event_boundary::EventBoundary;
 use super::silence::{Due, Silence, SilenceLimits};
 use crate::admission::limits::Slot;
+use crate::charge::Charge;
 use crate::client::ResponseBody;
 use crate::error;
 use crate::revocation::Watch;
@@ -37,6 +38,8 @@ pub struct Relay {
     /// Made at upstream's first silence: most short answers have none.
     patience: Option<Pin<Box<Patience>>>,
     silent: bool,
+    /// What it costs; `None`: nothing.
+    charge: Option<Charge>,
     _slot: Slot,
 }
 
@@ -48,6 +51,14 @@ pin_project_lite::pin_project! {
         #[pin]
         bell: WaitForCancellationFutureOwned,
     }
+}
+
+/// Why there is no next data.
+enum MeteredError {
+    /// Upstream broke off.
+    Upstream(hyper::Error),
+    /// A budget is used up.
+    Exhausted,
 }
 
 enum State {
@@ -68,6 +79,7 @@ impl Relay {
         limits: SilenceLimits,
         watch: Watch,
         slot: Slot,
+        charge: Option<Charge>,
     ) -> Self {
         let may_speak = is_event_stream && body.size_hint().exact().is_none();
         Self {
@@ -78,18 +90,24 @@ impl Relay {
             watch,
             patience: None,
             silent: false,
+            charge,
             _slot: slot,
         }
     }
 
     /// Whether all of it has passed.
     pub(super) fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Passing) && self.is_whole()
+        matches!(self.state, State::Passing) && self.is_whole() && !self.has_rest()
     }
 
     /// Whether upstream has sent all of it.
     pub(super) fn is_whole(&self) -> bool {
         self.body.is_end_stream()
+    }
+
+    /// Whether something of an ended answer still waits to be passed on.
+    fn has_rest(&self) -> bool {
+        self.charge.as_ref().is_some_and(Charge::has_rest)
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -119,12 +137,14 @@ impl Relay {
             Poll::Ready(Some(Ok(data))) => return Poll::Ready(Some(Ok(data))),
             Poll::Ready(None) => {
                 self.state = State::Ended;
+                self.settle(true, record);
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(broken))) => broken,
             Poll::Pending => return Poll::Pending,
         };
         record.code = broken.code();
+        self.settle(false, record);
         Poll::Ready(Some(if let Some(event) = self.last_words(broken, record) {
             self.state = State::Flushing(broken);
             record.passed(event.len());
@@ -133,6 +153,13 @@ impl Relay {
             self.state = State::Ended;
             Err(broken)
         }))
+    }
+
+    /// The answer has ended, `whole` or not: what it cost is settled. Once.
+    pub(super) fn settle(&mut self, whole: bool, record: &Record) {
+        if let Some(mut charge) = self.charge.take() {
+            charge.end(whole, record);
+        }
     }
 
     /// The next data, or what keeps it from coming.
@@ -144,17 +171,59 @@ impl Relay {
         if let Some(broken) = revoked(&mut self.watch, record) {
             return Poll::Ready(Some(Err(broken)));
         }
-        match self.poll_upstream(cx) {
+        match self.poll_metered(cx) {
             Poll::Ready(Some(Ok(data))) => {
                 record.passed(data.len());
+                self.note(&data, record);
                 Poll::Ready(Some(Ok(data)))
             }
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Some(Err(MeteredError::Upstream(error)))) => {
                 record.reason = Some(error.to_string());
                 Poll::Ready(Some(Err(Broken::Cut)))
             }
+            Poll::Ready(Some(Err(MeteredError::Exhausted))) => {
+                Poll::Ready(Some(Err(Broken::Exhausted)))
+            }
             Poll::Pending => self.poll_patience(cx, record).map(Some),
+        }
+    }
+
+    /// Follows what passes on: where an event ends, and whether it was the last of all.
+    fn note(&mut self, data: &Bytes, record: &Record) {
+        if let Some(events) = &mut self.events {
+            events.advance(data);
+        }
+        if let Some(charge) = &self.charge {
+            charge.passed_on(record.bytes());
+        }
+        // What a caller has seen whole is settled: before its last byte goes out.
+        if self.body.is_end_stream() && !self.has_rest() {
+            self.settle(true, record);
+        }
+    }
+
+    /// The next data from upstream, less what only the gateway asked for.
+    fn poll_metered(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, MeteredError>>> {
+        loop {
+            let data = match ready!(self.poll_upstream(cx)) {
+                Some(Ok(data)) => data,
+                Some(Err(error)) => return Poll::Ready(Some(Err(MeteredError::Upstream(error)))),
+                None => {
+                    let rest = self.charge.as_mut().and_then(Charge::rest);
+                    return Poll::Ready(rest.map(Ok));
+                }
+            };
+            let Some(charge) = &mut self.charge else {
+                return Poll::Ready(Some(Ok(data)));
+            };
+            if charge.is_exhausted() {
+                return Poll::Ready(Some(Err(MeteredError::Exhausted)));
+            }
+            let passing = charge.passed(data);
+            if !passing.is_empty() {
+                return Poll::Ready(Some(Ok(passing)));
+            }
         }
     }
 
@@ -169,9 +238,6 @@ impl Relay {
                         continue;
                     };
                     self.silent = false;
-                    if let Some(events) = &mut self.events {
-                        events.advance(&data);
-                    }
                     return Poll::Ready(Some(Ok(data)));
                 }
             }

@@ -153,6 +153,7 @@ async fn pass(answer: &Answer<'_>, upstream: Scripted) -> Relayed {
             },
             revocations.watch(holder(), clock.now()).unwrap(),
             AROUND.limits.enter(&AROUND.user).unwrap(),
+            None,
         );
         let mut body = ObservedBody::upstream(relay, AROUND.log.begin(Method::POST, id, PEER));
         let mut data = Vec::new();

@@ -87,7 +87,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, In
             assert_eq!(label, "app");
             check_for_app(&method, &uri, &headers);
         }
-        Ok(Entry::Compat(_)) => unreachable!("no path for it was given"),
+        Ok(Entry::Own(_)) => unreachable!("no path for it was given"),
         Err(_) => *response.status_mut() = StatusCode::FORBIDDEN,
     }
     reader.permit(response.headers_mut());

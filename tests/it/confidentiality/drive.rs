@@ -189,8 +189,14 @@ impl Drive {
 
     /// The cookie of a user that was never here.
     pub fn cookie(&mut self) -> String {
+        self.cookie_of("pro")
+    }
+
+    /// The same, of `tier`.
+    pub fn cookie_of(&mut self, tier: &str) -> String {
         self.users += 1;
-        let cookie = self.secrets.cookie(&self.users.to_string(), "\"pro\"");
+        let tier = format!("\"{tier}\"");
+        let cookie = self.secrets.cookie(&self.users.to_string(), &tier);
         self.cookies.push(cookie.clone());
         cookie
     }
@@ -352,6 +358,9 @@ impl Drive {
         assert!(log.len() > 10_000, "{log}");
         marks.assert_absent("the log", log);
         self.libraries_are_quiet();
+        let records = std::fs::read_to_string(self.folder.path().join("usage.jsonl")).unwrap();
+        assert!(records.lines().count() > 20, "{records}");
+        marks.assert_absent("the usage records", records);
         assert!(self.pages.contains("behest_gateway_requests_total"));
         marks.assert_absent("the admin pages", &self.pages);
     }
@@ -395,7 +404,10 @@ fn write_config(to: &std::path::Path, folder: &std::path::Path, log_format: &str
     let folder = folder.display();
     let text = format!(
         "[telemetry]\nlog_format = \"{log_format}\"\nuser_hash_key = {{ file = \"{folder}/user_hash\" }}\n\
-         [session_id]\nkey = {{ file = \"{folder}/session_id\" }}\n{PROVIDERS}{more}"
+         [session_id]\nkey = {{ file = \"{folder}/session_id\" }}\n{PROVIDERS}{more}\n\
+         [usage.file]\npath = \"{folder}/usage.jsonl\"\n\
+         [budgets.tiers.broke]\ntokens_per_day = 0\n\
+         [budgets.tiers.slow]\nrequests_per_minute = 0\n"
     );
     std::fs::write(to, text).unwrap();
 }

@@ -26,6 +26,7 @@ pub async fn all(drive: &mut Drive) {
     echoes(drive).await;
     streams(drive).await;
     busy(drive).await;
+    budgets(drive).await;
     revoked(drive).await;
     behind::all(drive).await;
     drive.admin_pages().await;
@@ -274,6 +275,14 @@ async fn revoked(drive: &mut Drive) {
     let request = drive.chat_as(&cookie, false, 0);
     let code = drive.send(request).await;
     assert_eq!(code.as_deref(), Some("session_revoked"));
+}
+
+async fn budgets(drive: &mut Drive) {
+    for (tier, code) in [("broke", "quota_exceeded"), ("slow", "rate_limited")] {
+        let cookie = drive.cookie_of(tier);
+        let request = drive.chat_as(&cookie, true, 0);
+        assert_eq!(drive.send(request).await.as_deref(), Some(code));
+    }
 }
 
 async fn busy(drive: &mut Drive) {

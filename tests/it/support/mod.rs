@@ -14,6 +14,7 @@ pub mod key_server;
 pub mod marks;
 pub mod mutation;
 pub mod program;
+pub mod redis;
 #[path = "../../../src/session/sealer.rs"]
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 mod sealer;

@@ -1,15 +1,8 @@
-//! The path at which pages from before the gateway ask for a token (`compat.token_path`), and the
-//! requests for it.
-//!
-//! A [`ForCompat`] can only be made by [`Admission::admit`](super::Admission::admit), after the same
-//! checks as a request for Behest; it has no body, and no token can be attached to it.
+//! The path at which pages from before the gateway ask for a token (`compat.token_path`): plain, and
+//! outside the API.
 
 use std::str::FromStr;
 use std::sync::Arc;
-
-use http::{HeaderMap, request};
-
-use super::framing;
 
 /// The longest path, in bytes.
 const LONGEST: usize = 256;
@@ -59,29 +52,6 @@ impl FromStr for TokenPath {
             return Err(TokenPathError::Api);
         }
         Ok(Self(text.into()))
-    }
-}
-
-/// A request for what stands in for a token.
-pub struct ForCompat {
-    parts: request::Parts,
-}
-
-impl ForCompat {
-    pub(super) fn new(parts: request::Parts) -> Self {
-        Self { parts }
-    }
-
-    /// The request's headers: for the session's cookie.
-    #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.parts.headers
-    }
-
-    /// What it was sent to: `host[:port]`.
-    #[must_use]
-    pub fn host(&self) -> &str {
-        std::str::from_utf8(framing::host(&self.parts)).unwrap_or_default()
     }
 }
 

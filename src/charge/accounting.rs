@@ -1,0 +1,390 @@
+//! What charges are counted in: made once in a process, and kept across reloads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use tokio::sync::mpsc;
+
+use super::charger::{ChargeTerms, Charger};
+use super::names::Names;
+use crate::budget::journal::{JournalConfig, JournalError};
+use crate::budget::store::redis::{Crossing, Observer, Operation, RedisStore};
+use crate::budget::store::{Embedded, EmbeddedConfig, Full, Shared, Terms};
+use crate::budget::window::Windows;
+use crate::budget::{BudgetConfig, Crossed, Standing, Store, StoreConfig, Thresholds, parse_zone};
+use crate::client::Outbound;
+use crate::clock::Clock;
+use crate::identity::UserHash;
+use crate::telemetry::metrics::Metrics;
+use crate::usage::{
+    AccountStanding, BudgetView, Receiver, ReceiverError, Sinks, SinksConfig, StoreState, Target,
+    ThresholdPassed, UsageConfig, UsageView, UserPrivacy, Users,
+};
+
+/// Keys the hashes by which stores know users, where `usage.hash_key` gives no key: like a session's id
+/// such a hash is a name and no capability, and must survive every rotation of keys.
+const ACCOUNT_KEY: &[u8] = b"behest-gateway account";
+
+/// For one POST to a receiver.
+const POST_WITHIN: Duration = Duration::from_secs(10);
+
+/// Crossings that wait to be told, at most.
+const MOST_CROSSINGS: usize = 1024;
+
+/// The name of the budgets' files in `store.path`.
+const JOURNAL: &str = "budgets";
+
+/// The places of a process in which charges are counted.
+pub struct Accounting {
+    store: Store,
+    sinks: Arc<Sinks>,
+    thresholds: Option<crate::usage::Thresholds>,
+    account_key: hmac::Key,
+    names: Arc<Names>,
+    crossings: std::sync::Mutex<Option<mpsc::Receiver<Crossed>>>,
+}
+
+/// Why charges cannot be counted.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountingError {
+    /// `store.path`
+    #[error("store.path: {0}")]
+    Journal(#[from] JournalError),
+    /// `store.url`
+    #[error("store.url: {0}")]
+    Redis(String),
+    /// `budgets.time_zone`
+    #[error("budgets.time_zone {0}")]
+    Zone(String),
+    /// A URL or a token of a receiver.
+    #[error("{key}: {source}")]
+    Receiver {
+        /// Whose.
+        key: &'static str,
+        /// What is wrong.
+        #[source]
+        source: ReceiverError,
+    },
+    /// A thread that writes or sends.
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Accounting {
+    /// Opens the store and starts what writes and sends.
+    ///
+    /// # Errors
+    /// A folder, an address or a thread that cannot be used.
+    pub fn open(
+        store: &StoreConfig,
+        budgets: &BudgetConfig,
+        usage: &UsageConfig,
+        outbound: &Outbound,
+        clock: &Clock,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, AccountingError> {
+        let (sender, receiver) = mpsc::channel(MOST_CROSSINGS);
+        let store = match store {
+            StoreConfig::Embedded(path) => {
+                let journal = path.clone().map(|path| JournalConfig::new(path, JOURNAL));
+                let config = EmbeddedConfig {
+                    journal,
+                    crossed: Some(sender),
+                    ..EmbeddedConfig::new(terms(budgets)?)
+                };
+                Store::Embedded(Embedded::open(config)?)
+            }
+            StoreConfig::Redis(config) => {
+                let watcher = Arc::new(Watcher {
+                    metrics: Arc::clone(metrics),
+                    crossed: sender,
+                });
+                let redis = RedisStore::new(config.clone(), clock.clone(), watcher);
+                let redis = redis.map_err(AccountingError::Redis)?;
+                Store::Redis(Arc::new(Shared::new(redis, windows(budgets)?)))
+            }
+        };
+        metrics.usage.store_up(matches!(store, Store::Embedded(_)));
+        Ok(Self {
+            store,
+            sinks: Arc::new(sinks(usage, outbound, clock)?),
+            thresholds: thresholds(usage, outbound, clock)?,
+            account_key: hmac::Key::new(hmac::HMAC_SHA256, ACCOUNT_KEY),
+            names: Arc::default(),
+            crossings: std::sync::Mutex::new(Some(receiver)),
+        })
+    }
+
+    /// Goes on with other windows, thresholds and receivers.
+    ///
+    /// # Errors
+    /// A time zone or a receiver that cannot be used.
+    pub fn adopt(
+        &self,
+        budgets: &BudgetConfig,
+        usage: &UsageConfig,
+        outbound: &Outbound,
+    ) -> Result<(), AccountingError> {
+        match &self.store {
+            Store::Embedded(store) => store.adopt(terms(budgets)?),
+            Store::Redis(store) => store.adopt(windows(budgets)?),
+        }
+        if let Some((target, _)) = &usage.webhook {
+            self.sinks
+                .readdress(receiver("usage.webhook", target, outbound)?);
+        }
+        if let (Some(told), Some(target)) = (&self.thresholds, &usage.thresholds) {
+            told.readdress(receiver("budgets.webhook", target, outbound)?);
+        }
+        Ok(())
+    }
+
+    /// Charges by `terms`, counts here, and shows it in `view`.
+    #[must_use]
+    pub fn charger(
+        &self,
+        terms: ChargeTerms,
+        view: &Arc<UsageView>,
+        metrics: &Arc<Metrics>,
+    ) -> Arc<Charger> {
+        // Users may stand otherwise from now on.
+        self.names.clear();
+        view.budgets.get_or_init(|| self.budget_view());
+        Arc::new(Charger {
+            terms,
+            store: self.store.clone(),
+            account_key: self.account_key.clone(),
+            names: Arc::clone(&self.names),
+            sinks: Arc::clone(&self.sinks),
+            view: Arc::clone(view),
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// The store that replicas share, where there is one.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Shared> {
+        match &self.store {
+            Store::Embedded(_) => None,
+            Store::Redis(store) => Some(store),
+        }
+    }
+
+    fn budget_view(&self) -> BudgetView {
+        let (store, names) = (self.store.clone(), Arc::clone(&self.names));
+        let own = self.store.clone();
+        BudgetView {
+            fullest: Box::new(move |most, now| {
+                let full = store.fullest(most, now).into_iter();
+                full.filter_map(|full| standing(full, &names)).collect()
+            }),
+            store: Box::new(move || state(&own)),
+        }
+    }
+
+    /// Keeps a shared store connected, and tells of thresholds. Runs for ever, once, on a runtime that
+    /// lasts.
+    pub async fn run(&self, clock: &Clock) {
+        let crossings = self.crossings.lock().ok().and_then(|mut own| own.take());
+        let told = async {
+            let Some(mut crossings) = crossings else {
+                return;
+            };
+            while let Some(crossed) = crossings.recv().await {
+                self.tell(&crossed, clock);
+            }
+        };
+        if let Store::Redis(store) = &self.store {
+            tokio::join!(store.redis().run(), told);
+        } else {
+            told.await;
+        }
+    }
+
+    fn tell(&self, crossed: &Crossed, clock: &Clock) {
+        let Some(thresholds) = &self.thresholds else {
+            return;
+        };
+        let name = self.names.of(crossed.user);
+        let passed = ThresholdPassed {
+            account: crossed.user,
+            user: name.user,
+            tier: name.tier,
+            scope: crossed.scope,
+            kind: crossed.kind,
+            percent: crossed.percent,
+            used: crossed.used,
+            limit: crossed.limit,
+            window: crossed.window,
+        };
+        thresholds.tell(&passed, clock.now());
+    }
+
+    /// Drops what does not count any more, and counts what became of everything. To be called every
+    /// second or so.
+    pub fn tend(&self, clock: &Clock, metrics: &Metrics) {
+        let metrics = &metrics.usage;
+        match &self.store {
+            Store::Embedded(store) => {
+                store.sweep(clock.now());
+                let health = store.health();
+                metrics.accounts(health.accounts as u64);
+                metrics.store_up(health.is_whole);
+            }
+            Store::Redis(store) => metrics.settlements_dropped(store.redis().dropped()),
+        }
+        let sinks = [
+            ("file", self.sinks.file_counts()),
+            ("webhook", self.sinks.webhook_counts()),
+        ];
+        for (name, counts) in sinks {
+            if let Some(counts) = counts {
+                let (delivered, dropped) = (counts.take_delivered(), counts.take_dropped());
+                metrics.sink(name, delivered, dropped, counts.take_failures());
+                if name == "webhook" {
+                    metrics.spool_bytes(counts.spool_bytes());
+                }
+            }
+        }
+    }
+
+    /// Writes and sends what waits, `within`.
+    pub fn close(&self, within: Duration) {
+        self.sinks.close(within);
+        if let Some(thresholds) = &self.thresholds {
+            thresholds.close(within);
+        }
+    }
+}
+
+/// How users stand in records, with the access log's hash.
+#[must_use]
+pub fn privacy(users: Users, hash: &Arc<UserHash>) -> UserPrivacy {
+    match users {
+        Users::Plain => UserPrivacy::Plain,
+        Users::Hashed => UserPrivacy::Hashed(Arc::clone(hash)),
+        Users::None => UserPrivacy::None,
+    }
+}
+
+/// The fullest limit of an account, for the operator's page.
+fn standing(full: Full, names: &Names) -> Option<AccountStanding> {
+    let share =
+        |standing: &Standing| u128::from(standing.used) * 1000 / u128::from(standing.limit.max(1));
+    let standing = full.standings.into_iter().max_by_key(share)?;
+    let known = names.of(full.user).user;
+    Some(AccountStanding {
+        account: known.unwrap_or_else(|| format!("#{:016x}", full.user >> 64)),
+        tier: full.tier,
+        standing,
+    })
+}
+
+fn state(store: &Store) -> StoreState {
+    match store {
+        Store::Embedded(store) => {
+            let health = store.health();
+            StoreState {
+                kind: "embedded",
+                is_up: health.is_whole,
+                detail: if store.is_kept() {
+                    "counted here, with a journal".to_owned()
+                } else {
+                    "counted in memory only (store.path is not set)".to_owned()
+                },
+                accounts: health.accounts as u64,
+            }
+        }
+        Store::Redis(store) => StoreState {
+            kind: "redis",
+            is_up: store.redis().is_up(),
+            detail: format!("{} settlements wait to be told", store.redis().pending()),
+            accounts: 0,
+        },
+    }
+}
+
+fn windows(budgets: &BudgetConfig) -> Result<Windows, AccountingError> {
+    let zone = parse_zone(&budgets.time_zone).map_err(AccountingError::Zone)?;
+    Ok(Windows::new(zone, budgets.window))
+}
+
+fn terms(budgets: &BudgetConfig) -> Result<Terms, AccountingError> {
+    Ok(Terms {
+        windows: windows(budgets)?,
+        thresholds: Thresholds::new(&budgets.thresholds),
+    })
+}
+
+fn receiver(
+    key: &'static str,
+    target: &Target,
+    outbound: &Outbound,
+) -> Result<Receiver, AccountingError> {
+    let Target { url, token } = target;
+    Receiver::new(url, token.as_ref(), POST_WITHIN, outbound)
+        .map_err(|source| AccountingError::Receiver { key, source })
+}
+
+fn sinks(
+    usage: &UsageConfig,
+    outbound: &Outbound,
+    clock: &Clock,
+) -> Result<Sinks, AccountingError> {
+    let webhook = match &usage.webhook {
+        Some((target, config)) => {
+            Some((config.clone(), receiver("usage.webhook", target, outbound)?))
+        }
+        None => None,
+    };
+    let config = SinksConfig {
+        file: usage.file.clone(),
+        webhook,
+    };
+    Ok(Sinks::start(config, clock)?)
+}
+
+fn thresholds(
+    usage: &UsageConfig,
+    outbound: &Outbound,
+    clock: &Clock,
+) -> Result<Option<crate::usage::Thresholds>, AccountingError> {
+    let Some(target) = &usage.thresholds else {
+        return Ok(None);
+    };
+    let receiver = receiver("budgets.webhook", target, outbound)?;
+    Ok(Some(crate::usage::Thresholds::start(receiver, clock)?))
+}
+
+/// Counts what a shared store does, and hears of its thresholds.
+struct Watcher {
+    metrics: Arc<Metrics>,
+    crossed: mpsc::Sender<Crossed>,
+}
+
+impl Observer for Watcher {
+    fn operation(&self, operation: Operation, is_ok: bool, took: Duration) {
+        let metrics = &self.metrics.usage;
+        metrics.store_called(operation.label(), is_ok, took);
+    }
+
+    fn up(&self, is_up: bool) {
+        self.metrics.usage.store_up(is_up);
+    }
+
+    fn crossed(&self, crossing: Crossing) {
+        let crossed = Crossed {
+            scope: crossing.scope,
+            kind: crossing.kind,
+            percent: crossing.percent,
+            used: crossing.used,
+            limit: crossing.limit,
+            window: u32::try_from(crossing.resets_at / 60).unwrap_or(u32::MAX),
+            ends_at: crossing.resets_at,
+            user: crossing.user,
+        };
+        // Where nobody keeps up, it is not told.
+        let _ = self.crossed.try_send(crossed);
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads `[usage]` and where thresholds are told: records of use, and who gets them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::bounds::{any, bytes, count, lasting};
+use super::fields::{Fields, Key, key};
+use super::url::UpstreamUrl;
+use super::values::{Size, Value, quoted};
+use crate::usage::{FileConfig, SpoolConfig, Target, UsageConfig, Users, WebhookConfig};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// `[usage]`
+pub(super) fn usage(fields: &mut Fields) -> UsageConfig {
+    let users = fields.read(&USERS, Users::Hashed, any);
+    let retention = fields.read(&RETENTION, 35 * DAY, lasting(DAY..=400 * DAY));
+    UsageConfig {
+        users,
+        retention,
+        file: file(fields, retention),
+        webhook: webhook(fields, retention),
+        thresholds: target(fields, &THRESHOLDS_URL, &THRESHOLDS_TOKEN),
+    }
+}
+
+fn file(fields: &mut Fields, retention: Duration) -> Option<FileConfig> {
+    let path = fields.optional(&FILE_PATH, any);
+    let origin = fields.last_origin();
+    let size = bytes(64 << 10..=64 << 30);
+    let Size(max_size) = fields.read(&FILE_SIZE, Size(100 << 20), size);
+    let keep = fields.read(&FILE_KEEP, 10, count(0..=1000));
+    let config = FileConfig {
+        path: path?,
+        max_size: max_size as u64,
+        keep,
+        retention,
+    };
+    if let Err(fault) = config.probe() {
+        let text = format!("cannot be written: {fault}");
+        fields.problem_at(&FILE_PATH, &origin, text);
+    }
+    Some(config)
+}
+
+fn webhook(fields: &mut Fields, retention: Duration) -> Option<(Target, WebhookConfig)> {
+    let target = target(fields, &HOOK_URL, &HOOK_TOKEN);
+    let batch = fields.read(&HOOK_BATCH, 100, count(1..=10_000));
+    let second = Duration::from_secs(1);
+    let often = lasting(Duration::from_millis(100)..=3600 * second);
+    let interval = fields.read(&HOOK_INTERVAL, 5 * second, often);
+    let spool: Option<PathBuf> = fields.optional(&SPOOL_PATH, any);
+    let origin = fields.last_origin();
+    let Size(size) = fields.read(&SPOOL_SIZE, Size(64 << 20), bytes(1 << 20..=64 << 30));
+    let spool = spool.map(|path| SpoolConfig {
+        path,
+        size: size as u64,
+    });
+    if let Some(Err(fault)) = spool.as_ref().map(SpoolConfig::probe) {
+        let text = format!("cannot be written: {fault}");
+        fields.problem_at(&SPOOL_PATH, &origin, text);
+    }
+    let config = WebhookConfig {
+        batch,
+        interval,
+        spool,
+        retention,
+        ..WebhookConfig::default()
+    };
+    Some((target?, config))
+}
+
+fn target(fields: &mut Fields, url: &Key, token: &Key) -> Option<Target> {
+    let url: Option<String> = fields.optional(url, |text: &String| receiver(text).map(drop));
+    let token = fields.secret(token).map(|(token, _)| token);
+    let url = receiver(&url?).ok()?;
+    Some(Target { url, token })
+}
+
+/// `https://host/path`, or `http://` to this machine or a name without dots, which is a neighbour's.
+fn receiver(text: &str) -> Result<Uri, String> {
+    let fault = || "must be a URL such as \"https://billing.example/usage\"".to_owned();
+    let url: Uri = text.parse().map_err(|_| fault())?;
+    let origin = url.authority().ok_or_else(fault)?;
+    let scheme = url.scheme_str().ok_or_else(fault)?;
+    UpstreamUrl::parse_like(&format!("{scheme}://{origin}"), "https://billing.example")?;
+    Ok(url)
+}
+
+impl Value for Users {
+    fn from_text(text: &str) -> Result<Self, String> {
+        match text {
+            "plain" => Ok(Self::Plain),
+            "hashed" => Ok(Self::Hashed),
+            "none" => Ok(Self::None),
+            _ => Err("must be \"plain\", \"hashed\" or \"none\"".to_owned()),
+        }
+    }
+
+    fn to_toml(&self) -> String {
+        quoted(match self {
+            Self::Plain => "plain",
+            Self::Hashed => "hashed",
+            Self::None => "none",
+        })
+    }
+}
+
+const USERS: Key = key(
+    "usage.users",
+    "How users stand in records, on pages and in webhooks: \"plain\", \"hashed\" (as in the access log) or \"none\".",
+);
+const RETENTION: Key = key(
+    "usage.retention",
+    "Sums, rotated files and spooled batches are kept so long, 1day to 400days.",
+);
+const FILE_PATH: Key = key(
+    "usage.file.path",
+    "JSON lines, one for each request that can use tokens; default: none are written.",
+)
+.example("\"/var/log/behest-gateway/usage.jsonl\"");
+const FILE_SIZE: Key = key(
+    "usage.file.max_size",
+    "A larger file is rotated: usage.jsonl.1 and so on.",
+);
+const FILE_KEEP: Key = key("usage.file.keep", "Rotated files that are kept.");
+const HOOK_URL: Key = key(
+    "usage.webhook.url",
+    "Gets the records by POST, in batches, at least once each; default: nobody does.",
+)
+.example("\"https://billing.example/usage\"");
+const HOOK_TOKEN: Key = key(
+    "usage.webhook.token",
+    "Sent there as Authorization: Bearer.",
+)
+.example("{ file = \"/run/secrets/usage_token\" }");
+const HOOK_BATCH: Key = key("usage.webhook.batch", "Records of one POST, at most.");
+const HOOK_INTERVAL: Key = key(
+    "usage.webhook.interval",
+    "A record waits no longer for others.",
+);
+const SPOOL_PATH: Key = key(
+    "usage.webhook.spool_path",
+    "Folder for batches that wait while the receiver is down; default: 8 MiB of them in memory.",
+)
+.example("\"/var/lib/behest-gateway/spool\"");
+const SPOOL_SIZE: Key = key(
+    "usage.webhook.spool_size",
+    "The most that waits there; the oldest are dropped first, and counted.",
+);
+const THRESHOLDS_URL: Key = key(
+    "budgets.webhook.url",
+    "Is told by POST when a threshold is reached; default: nobody is.",
+)
+.example("\"https://ops.example/budgets\"");
+const THRESHOLDS_TOKEN: Key = key(
+    "budgets.webhook.token",
+    "Sent there as Authorization: Bearer.",
+)
+.example("{ file = \"/run/secrets/usage_token\" }");

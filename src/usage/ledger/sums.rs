@@ -1,0 +1,110 @@
+//! What is added up of requests.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metering::{Certainty, Cost, Tokens};
+use crate::usage::UsageRecord;
+
+/// Outcomes of requests that were answered by Behest or given up by the caller. Where any other comes
+/// with an error's status, the gateway refused the request itself.
+const PASSED_ON: [&str; 7] = [
+    "ok",
+    "upstream_4xx",
+    "upstream_5xx",
+    "client_gone",
+    "upstream_cut",
+    "upstream_idle",
+    "drained",
+];
+
+/// Sums over requests; each stays at its largest value rather than beginning anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sums {
+    /// Requests, the refused ones included.
+    pub requests: u32,
+    /// Of these, refused by the gateway itself.
+    pub refused: u32,
+    /// Of these, answered, but broken off before they said what they used.
+    pub partial: u32,
+    /// Of these, answered, and never said what they used.
+    pub unknown: u32,
+    /// Of these, with known tokens of a model whose price is not known.
+    pub unpriced: u32,
+    /// Prompt tokens, cached ones included.
+    pub prompt: u64,
+    /// Of these, from a cache.
+    pub cached: u64,
+    /// Completion tokens.
+    pub completion: u64,
+    /// Nano-dollars.
+    pub cost: u64,
+}
+
+impl Sums {
+    /// One request's.
+    #[must_use]
+    pub fn of(record: &UsageRecord) -> Self {
+        let is_refused = record.status >= 400 && !PASSED_ON.contains(&record.outcome);
+        let is = |certainty| u32::from(!is_refused && record.certainty == certainty);
+        let tokens: Tokens = record.tokens.unwrap_or_default();
+        let Cost(cost) = record.cost.unwrap_or_default();
+        Self {
+            requests: 1,
+            refused: u32::from(is_refused),
+            partial: is(Certainty::Partial),
+            unknown: is(Certainty::Unknown),
+            unpriced: u32::from(record.tokens.is_some() && record.cost.is_none()),
+            prompt: tokens.prompt,
+            cached: tokens.cached,
+            completion: tokens.completion,
+            cost,
+        }
+    }
+
+    /// Adds `more`.
+    pub fn add(&mut self, more: &Self) {
+        let small = |own: &mut u32, more: u32| *own = own.saturating_add(more);
+        let large = |own: &mut u64, more: u64| *own = own.saturating_add(more);
+        small(&mut self.requests, more.requests);
+        small(&mut self.refused, more.refused);
+        small(&mut self.partial, more.partial);
+        small(&mut self.unknown, more.unknown);
+        small(&mut self.unpriced, more.unpriced);
+        large(&mut self.prompt, more.prompt);
+        large(&mut self.cached, more.cached);
+        large(&mut self.completion, more.completion);
+        large(&mut self.cost, more.cost);
+    }
+
+    /// Requests whose tokens are known.
+    #[must_use]
+    pub fn known(&self) -> u32 {
+        let others = [self.refused, self.partial, self.unknown];
+        others.into_iter().fold(self.requests, u32::saturating_sub)
+    }
+
+    /// Prompt and completion together.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.prompt.saturating_add(self.completion)
+    }
+
+    /// What decides who has a place of their own: cost, then tokens, then requests.
+    pub(in crate::usage) fn weight(&self) -> (u64, u64, u32) {
+        (self.cost, self.tokens(), self.requests)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn what_is_passed_on_is_called_as_requests_end() {
+        for outcome in PASSED_ON {
+            assert!(Code::LABELS.contains(&outcome), "{outcome}");
+        }
+    }
+}
