@@ -91,7 +91,7 @@ impl RedisConfig {
             address
                 .text()
                 .split_once("://")
-                .map(|it| it.0.ends_with('s'))
+                .map(|it| ["rediss", "valkeys"].contains(&it.0))
         };
         let all_tls = self.addresses.iter().all(|it| is_tls(it) == Some(true));
         let any_tls = self.addresses.iter().any(|it| is_tls(it) == Some(true));
