@@ -42,7 +42,6 @@ pub struct TokenCounts {
 }
 
 impl UsageMetrics {
-    #[expect(clippy::too_many_lines, reason = "one list of metrics, an entry each")]
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(registry);
         Ok(Self {
