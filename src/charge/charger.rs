@@ -12,7 +12,7 @@ use crate::budget::{
 };
 use crate::clock::Now;
 use crate::identity::{Identity, Tier};
-use crate::metering::{Asked, MeteringConfig, Tokens};
+use crate::metering::{Asked, Cost, MeteringConfig, Tokens};
 use crate::telemetry::metrics::{Metrics, TokenCounts};
 use crate::usage::{Sinks, UsageRecord, UsageView, UserPrivacy};
 
@@ -20,6 +20,9 @@ const X_THREAD_ID: HeaderName = HeaderName::from_static("x-thread-id");
 
 /// Routes whose answers have no tokens of their own: nothing is reserved for them.
 const WITHOUT_COMPLETION: [&str; 1] = ["/v1/embeddings"];
+
+/// Tokens or nano-dollars of one request, at most: 1.1 million million tokens, 1,100 dollars.
+const MOST: u64 = 1 << 40;
 
 /// By what is charged: of one configuration.
 #[derive(Clone, Debug)]
@@ -214,11 +217,7 @@ impl Charger {
             .metering
             .prices
             .cost(asked.model.as_ref(), &tokens);
-        Amounts {
-            requests: 1,
-            tokens: tokens.total,
-            cost: cost.unwrap_or_default().0,
-        }
+        bounded(&tokens, cost)
     }
 
     fn claimed(&self, identity: &Identity, policy: &Arc<Policy>, estimate: Amounts) -> Claim {
@@ -245,6 +244,16 @@ impl Charger {
         let tag = context.sign();
         let half = tag.as_ref().first_chunk::<16>();
         half.map_or(0, |half| u128::from_be_bytes(*half))
+    }
+}
+
+/// What one request counts as. However much it asks or says: sums stay exact also where a store counts in
+/// doubles.
+pub(super) fn bounded(tokens: &Tokens, cost: Option<Cost>) -> Amounts {
+    Amounts {
+        requests: 1,
+        tokens: tokens.total.min(MOST),
+        cost: cost.unwrap_or_default().0.min(MOST),
     }
 }
 

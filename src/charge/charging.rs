@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::charger::Charger;
+use super::charger::{Charger, bounded};
 use crate::budget::store::Allowance;
-use crate::budget::{Amounts, Permit, Standing};
+use crate::budget::{Permit, Standing};
 use crate::metering::{Certainty, Measured, Meter, ModelName, Tokens};
 use crate::telemetry::access_log::Record;
 use crate::usage::{Live, UsageRecord};
@@ -222,11 +222,7 @@ impl Charge {
             .prices
             .cost(model.as_ref(), &charged);
         if let Some(permit) = self.permit.take() {
-            permit.settle(Amounts {
-                requests: 1,
-                tokens: charged.total,
-                cost: cost.unwrap_or_default().0,
-            });
+            permit.settle(bounded(&charged, cost));
         }
         let cost = tokens.and(cost);
         let told = UsageRecord {
@@ -265,11 +261,7 @@ impl Drop for Charge {
                 .metering
                 .prices
                 .cost(self.asked_model.as_ref(), &charged);
-            permit.settle(Amounts {
-                requests: 1,
-                tokens: charged.total,
-                cost: cost.unwrap_or_default().0,
-            });
+            permit.settle(bounded(&charged, cost));
         }
     }
 }

@@ -204,6 +204,37 @@ async fn one_users_requests_side_by_side_overspend_by_one_estimate_at_most() {
 }
 
 #[tokio::test]
+async fn whatever_a_request_asks_for_its_reservation_is_gone_when_it_ends() {
+    let stage = Stage::with(&[
+        (TOKENS_PER_DAY, "100000"),
+        ("GATEWAY_BUDGETS__DEFAULT__USD_PER_DAY", "5"),
+        USAGE_ME,
+    ])
+    .await;
+    let address = stage.server.address();
+    for (number, odd) in [
+        json!({ "max_tokens": u64::MAX, "n": u64::MAX }),
+        json!({ "max_tokens": -1, "n": 0 }),
+        json!({ "max_tokens": "9", "n": 1.5, "stream_options": 7 }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let user = format!("odd-{number}");
+        let mut body =
+            json!({ "model": "gpt-5", "messages": [{ "role": "user", "content": "hello" }] });
+        body.as_object_mut()
+            .unwrap()
+            .extend(odd.as_object().unwrap().clone());
+        let request = chat_of(address, &cookie(&user, "\"free\""), &body);
+        ask(address, Protocol::Http1, request).await;
+        let own = own_usage(address, &user).await;
+        assert_eq!(own["reserved"], 0, "{own}");
+        assert!(own["used"].as_u64().unwrap() < 1000, "{own}");
+    }
+}
+
+#[tokio::test]
 async fn a_running_stream_is_cut_at_the_limit_where_that_is_wanted() {
     let long = vec!["word"; 300].join(" ");
     let body = json!({
