@@ -30,7 +30,7 @@ pub struct BudgetConfig {
 }
 
 /// `[store]`, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StoreConfig {
     /// In this process; with the folder of its journal, else in memory only.
     Embedded(Option<PathBuf>),

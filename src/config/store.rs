@@ -17,7 +17,7 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
     let path_origin = fields.last_origin();
     let url = fields.secret(&URL);
     let mode = fields.read(&MODE, Layout::Single, any);
-    let name: Option<String> = fields.optional(&SENTINEL_NAME, any);
+    let sentinel_name: Option<String> = fields.optional(&SENTINEL_NAME, any);
     let ca_file: Option<PathBuf> = fields.optional(&CA_FILE, any);
     let ca_origin = fields.last_origin();
     let millisecond = Duration::from_millis(1);
@@ -25,11 +25,22 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
     let timeout = fields.read(&TIMEOUT, 250 * millisecond, waits);
     let fail_rates = fields.read(&FAIL_RATES, Fail::Open, any);
     let fail_budgets = fields.read(&FAIL_BUDGETS, Fail::Open, any);
+    let prefix = fields.read(&PREFIX, "behest".to_owned(), |text: &String| name(text));
     if kind == Kind::Embedded {
+        if url.is_some() {
+            let text = "store.url is set, but store.kind is \"embedded\": each replica counts by \
+                        itself; set store.kind = \"redis\"";
+            fields.warnings.push(text.to_owned());
+        }
         if let Some(Err(fault)) = path.as_deref().map(probe) {
             fields.problem_at(&PATH, &path_origin, unusable(&fault));
         }
         return StoreConfig::Embedded(path);
+    }
+    if path.is_some() {
+        let text =
+            "store.path is set, but store.kind is \"redis\": nothing is kept there; take it out";
+        fields.warnings.push(text.to_owned());
     }
     let Some((url, origin)) = url else {
         if !fields.has_problem(URL.path) {
@@ -48,13 +59,14 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
             Layout::Single => Mode::Single,
             Layout::Cluster => Mode::Cluster,
             Layout::Sentinel => Mode::Sentinel {
-                name: name.unwrap_or_default(),
+                name: sentinel_name.unwrap_or_default(),
             },
         },
         roots: roots.iter().map(|pem| pem.to_vec()).collect(),
         timeout,
         fail_rates,
         fail_budgets,
+        prefix,
         thresholds: thresholds.to_vec(),
         ..RedisConfig::new(addresses)
     };
@@ -64,6 +76,15 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
         fields.problem_at(&URL, &origin, fault);
     }
     StoreConfig::Redis(config)
+}
+
+/// Part of a key: braces would choose a cluster's slot, and rights are given by patterns (`behest:*`).
+fn name(text: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    let is_name = (1..=64).contains(&text.len()) && text.chars().all(fits);
+    is_name
+        .then_some(())
+        .ok_or_else(|| "must be 1 to 64 letters, digits, \"-\", \"_\", \".\" or \":\"".to_owned())
 }
 
 /// What is wrong with the journal's folder, whose name may be a secret in the wrong place.
@@ -180,4 +201,8 @@ const FAIL_RATES: Key = key(
 const FAIL_BUDGETS: Key = key(
     "store.fail_budgets",
     "Budgets while it is away: \"open\" or \"closed\"; what is used meanwhile is counted when it is back.",
+);
+const PREFIX: Key = key(
+    "store.prefix",
+    "Before the name of each key in it: gateways that shall not count together need different ones.",
 );

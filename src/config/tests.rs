@@ -1,5 +1,6 @@
 //! Whole configurations: what loads, what is refused and in which words.
 
+mod budgets;
 mod environment;
 mod file;
 mod provider_pages;
@@ -258,4 +259,44 @@ fn what_only_a_restart_changes_is_named() {
     ];
     assert_eq!(restart_only_changes(&old, &new), keys);
     assert_eq!(restart_only_changes(&old, &old), [""; 0]);
+}
+
+#[test]
+fn of_budgets_and_records_a_restart_changes_where_and_a_reload_how_much() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("usage.jsonl");
+    let path = path.to_string_lossy();
+    let redis = ("GATEWAY_STORE__KIND", "redis");
+    let url = ("GATEWAY_STORE__URL", "redis://127.0.0.1:6379");
+    let hook = ("GATEWAY_USAGE__WEBHOOK__URL", "https://a.example/usage");
+    let token = ("GATEWAY_USAGE__WEBHOOK__TOKEN", SECRET);
+    let changes = |old: &[_], new: &[_]| {
+        restart_only_changes(&load(old).unwrap().config, &load(new).unwrap().config)
+    };
+    let none = [""; 0];
+    assert_eq!(changes(&[], &[redis, url]), ["store"]);
+    let other = ("GATEWAY_STORE__URL", "redis://127.0.0.1:6380");
+    assert_eq!(changes(&[redis, url], &[redis, other]), ["store"]);
+    assert_eq!(changes(&[redis, url], &[redis, url]), none);
+
+    let told = ("GATEWAY_BUDGETS__THRESHOLDS", "90");
+    assert_eq!(changes(&[], &[told]), none);
+    assert_eq!(
+        changes(&[redis, url], &[redis, url, told]),
+        ["budgets.thresholds"]
+    );
+    let file = ("GATEWAY_USAGE__FILE__PATH", &*path);
+    let size = ("GATEWAY_USAGE__FILE__MAX_SIZE", "1 MiB");
+    assert_eq!(changes(&[file], &[file, size]), ["usage.file"]);
+    let days = ("GATEWAY_USAGE__RETENTION", "7days");
+    assert_eq!(changes(&[], &[days]), none);
+    assert_eq!(changes(&[file], &[file, days]), ["usage.retention"]);
+
+    let moved = ("GATEWAY_USAGE__WEBHOOK__URL", "https://b.example/usage");
+    assert_eq!(changes(&[hook], &[moved, token]), none);
+    assert_eq!(changes(&[], &[hook]), ["usage.webhook"]);
+    let alarm = ("GATEWAY_BUDGETS__WEBHOOK__URL", "https://a.example/budgets");
+    assert_eq!(changes(&[], &[alarm]), ["budgets.webhook"]);
+    let limit = ("GATEWAY_BUDGETS__DEFAULT__TOKENS_PER_DAY", "7");
+    assert_eq!(changes(&[], &[limit]), none);
 }

@@ -73,20 +73,32 @@ fn webhook(fields: &mut Fields, retention: Duration) -> Option<(Target, WebhookC
 }
 
 fn target(fields: &mut Fields, url: &Key, token: &Key) -> Option<Target> {
-    let url: Option<String> = fields.optional(url, |text: &String| receiver(text).map(drop));
+    let text: Option<String> = fields.optional(url, |text: &String| receiver(text).map(drop));
     let token = fields.secret(token).map(|(token, _)| token);
-    let url = receiver(&url?).ok()?;
-    Some(Target { url, token })
+    let (uri, origin) = receiver(&text?).ok()?;
+    if !origin.is_tls() && !origin.is_loopback() {
+        let also = if token.is_some() {
+            ", and its token,"
+        } else {
+            ""
+        };
+        fields.warnings.push(format!(
+            "{} begins with http://: what is told there{also} travels unencrypted",
+            url.path
+        ));
+    }
+    Some(Target { url: uri, token })
 }
 
-/// `https://host/path`, or `http://` to this machine or a name without dots, which is a neighbour's.
-fn receiver(text: &str) -> Result<Uri, String> {
+/// A whole URL, and its origin.
+fn receiver(text: &str) -> Result<(Uri, UpstreamUrl), String> {
     let fault = || "must be a URL such as \"https://billing.example/usage\"".to_owned();
     let url: Uri = text.parse().map_err(|_| fault())?;
     let origin = url.authority().ok_or_else(fault)?;
     let scheme = url.scheme_str().ok_or_else(fault)?;
-    UpstreamUrl::parse_like(&format!("{scheme}://{origin}"), "https://billing.example")?;
-    Ok(url)
+    let origin = format!("{scheme}://{origin}");
+    let origin = UpstreamUrl::parse_like(&origin, "https://billing.example")?;
+    Ok((url, origin))
 }
 
 impl Value for Users {

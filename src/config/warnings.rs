@@ -4,6 +4,8 @@
 //! No value is quoted that could be a secret. What can be judged while a key is read is warned of
 //! there; here are the judgements that need the whole configuration.
 
+mod budgets;
+
 use std::time::Duration;
 
 use http::HeaderName;
@@ -28,6 +30,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     app(config, &mut warnings);
     routes(&config.routes, &mut warnings);
     headers(&config.routes, &mut warnings);
+    budgets::add(config, &mut warnings);
     short_secrets(config, &mut warnings);
     repeated_secrets(config, &mut warnings);
     if config.mint.ttl > LONG_TTL {

@@ -91,6 +91,12 @@ impl PriceTable {
         Self { default, ..self }
     }
 
+    /// Whether models that no entry names have a price.
+    #[must_use]
+    pub fn has_default(&self) -> bool {
+        self.default.is_some()
+    }
+
     /// The day as of which the prices are.
     #[must_use]
     pub fn date(&self) -> &str {

@@ -35,7 +35,7 @@ const TEND: Duration = Duration::from_mins(1);
 const CHUNK: usize = 64 * 1024;
 
 /// `usage.file`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileConfig {
     /// The file that is written; older ones are beside it, with `.1`, `.2`, … after its name.
     pub path: PathBuf,

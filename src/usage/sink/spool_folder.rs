@@ -17,7 +17,7 @@ const ENDING: &str = ".json";
 const UNFINISHED: &str = ".tmp";
 
 /// `usage.webhook.spool_path` and `spool_size`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
     /// The folder; made where there is none. No other process may use it.
     pub path: PathBuf,

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 const MOST_WAITING: usize = 8 * 1024 * 1024;
 
 /// `usage.webhook`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebhookConfig {
     /// Records of one POST, at most.
     pub batch: usize,

@@ -38,7 +38,7 @@ pub enum Mode {
 pub struct Address(Secret);
 
 /// The shared store. Everything but `addresses` has a default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RedisConfig {
     /// From [`parse_urls`]; at least one.
     pub addresses: Vec<Address>,
@@ -99,7 +99,9 @@ impl RedisConfig {
             return Err("mixes redis:// and rediss://: write all of them the same way".to_owned());
         }
         if !self.roots.is_empty() && !any_tls {
-            return Err("has a CA file, but no TLS: write rediss:// in the URL".to_owned());
+            return Err(
+                "is not of TLS, for which store.ca_file is set: write rediss://".to_owned(),
+            );
         }
         for pem in &self.roots {
             crate::tls::client_config(std::slice::from_ref(pem)).map_err(|e| e.to_string())?;
@@ -110,7 +112,8 @@ impl RedisConfig {
             return Err("names a database, and a cluster has only 0: leave it out".to_owned());
         }
         if matches!(&self.mode, Mode::Sentinel { name } if name.is_empty()) {
-            let text = "needs the name that the sentinels have for the primary, such as mymaster";
+            let text = "is of sentinels: set store.sentinel_name to what they call the primary, such as \
+                        \"mymaster\"";
             return Err(text.to_owned());
         }
         Ok(())
@@ -118,6 +121,13 @@ impl RedisConfig {
 
     pub(super) fn pem(&self) -> Option<Vec<u8>> {
         (!self.roots.is_empty()).then(|| self.roots.join(&b'\n'))
+    }
+}
+
+/// Of two configurations, of which a reload takes one over: nobody can ask for it from outside.
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.expose() == other.0.expose()
     }
 }
 
