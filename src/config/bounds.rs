@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::values::{Size, Value};
@@ -12,6 +13,14 @@ use super::values::{Size, Value};
 #[expect(clippy::unnecessary_wraps, reason = "stands where a check stands")]
 pub(super) fn any<T>(_value: &T) -> Result<(), String> {
     Ok(())
+}
+
+/// A place to write to, which must not depend on where the program was started.
+pub(super) fn absolute(path: &PathBuf) -> Result<(), String> {
+    if path.is_absolute() {
+        return Ok(());
+    }
+    Err("must be an absolute path, which begins with \"/\"".to_owned())
 }
 
 /// A duration within `range`, both ends included.

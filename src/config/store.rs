@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::bounds::{any, lasting};
+use super::bounds::{absolute, any, lasting};
 use super::fields::{Fields, Key, key};
 use super::values::{Value, quoted};
 use crate::budget::StoreConfig;
@@ -13,7 +13,7 @@ use crate::budget::store::redis::{Fail, Mode, RedisConfig, parse_urls};
 /// `[store]`, for budgets that tell of `thresholds`.
 pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
     let kind = fields.read(&KIND, Kind::Embedded, any);
-    let path: Option<PathBuf> = fields.optional(&PATH, any);
+    let path: Option<PathBuf> = fields.optional(&PATH, absolute);
     let path_origin = fields.last_origin();
     let url = fields.secret(&URL);
     let mode = fields.read(&MODE, Layout::Single, any);

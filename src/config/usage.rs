@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Uri;
 
-use super::bounds::{any, bytes, count, lasting};
+use super::bounds::{absolute, any, bytes, count, lasting};
 use super::fields::{Fields, Key, key};
 use super::url::UpstreamUrl;
 use super::values::{Size, Value, quoted};
@@ -27,7 +27,7 @@ pub(super) fn usage(fields: &mut Fields) -> UsageConfig {
 }
 
 fn file(fields: &mut Fields, retention: Duration) -> Option<FileConfig> {
-    let path = fields.optional(&FILE_PATH, any);
+    let path = fields.optional(&FILE_PATH, absolute);
     let origin = fields.last_origin();
     let size = bytes(64 << 10..=64 << 30);
     let Size(max_size) = fields.read(&FILE_SIZE, Size(100 << 20), size);
@@ -51,7 +51,7 @@ fn webhook(fields: &mut Fields, retention: Duration) -> Option<(Target, WebhookC
     let second = Duration::from_secs(1);
     let often = lasting(Duration::from_millis(100)..=3600 * second);
     let interval = fields.read(&HOOK_INTERVAL, 5 * second, often);
-    let spool: Option<PathBuf> = fields.optional(&SPOOL_PATH, any);
+    let spool: Option<PathBuf> = fields.optional(&SPOOL_PATH, absolute);
     let origin = fields.last_origin();
     let Size(size) = fields.read(&SPOOL_SIZE, Size(64 << 20), bytes(1 << 20..=64 << 30));
     let spool = spool.map(|path| SpoolConfig {

@@ -154,6 +154,9 @@ fn a_folder_that_cannot_be_written_is_refused_with_what_to_mount() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
+    let relative = "must be an absolute path";
+    let text = refused("", &[("GATEWAY_STORE__PATH", "state")]);
+    assert!(text.contains(relative), "{text}");
     // A folder in a file: nobody can make one, whoever runs the test.
     let below = file.join("below");
     let below = below.to_string_lossy();
@@ -168,6 +171,8 @@ fn a_folder_that_cannot_be_written_is_refused_with_what_to_mount() {
     ] {
         let text = refused("", &[(key, &below)]);
         assert!(text.contains("cannot be written: "), "{key}: {text}");
+        let text = refused("", &[(key, "state")]);
+        assert!(text.contains(relative), "{key}: {text}");
     }
 }
 
