@@ -35,9 +35,15 @@ use behest_gateway::token::Signer;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+#[path = "steps/charge.rs"]
+mod charge;
+#[path = "steps/cpu.rs"]
+mod cpu;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/signed/testing.rs"]
 mod issuer;
+#[path = "steps/metering.rs"]
+mod metering;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
@@ -258,7 +264,9 @@ fn steps(criterion: &mut Criterion) {
         });
     });
 
+    metering::metering(criterion);
     usage::usage(criterion, now);
+    charge::charge(criterion, &runtime);
 
     let policy = HeaderPolicy::default();
     let (host, id) = (
