@@ -217,6 +217,14 @@ fn budgets(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: No
     }
 }
 
+/// What requests cost, and may cost.
+fn charges(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: Now) {
+    metering::metering(criterion);
+    budgets(criterion, runtime, now);
+    usage::usage(criterion, now);
+    charge::charge(criterion, runtime);
+}
+
 fn steps(criterion: &mut Criterion) {
     let config = config();
     let clock = Clock::system();
@@ -240,7 +248,7 @@ fn steps(criterion: &mut Criterion) {
         });
     }
     signed(criterion, &runtime, now);
-    budgets(criterion, &runtime, now);
+    charges(criterion, &runtime, now);
     criterion.bench_function("session/none", |bench| {
         let none = HeaderMap::new();
         bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(&none), now))));
@@ -263,10 +271,6 @@ fn steps(criterion: &mut Criterion) {
                 .is_ok()
         });
     });
-
-    metering::metering(criterion);
-    usage::usage(criterion, now);
-    charge::charge(criterion, &runtime);
 
     let policy = HeaderPolicy::default();
     let (host, id) = (
