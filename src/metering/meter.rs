@@ -6,8 +6,10 @@
 //! is taken out: of such a stream an event that is not yet complete waits, which no reader could have
 //! used before its end anyway. All other bytes pass at once, as they came.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::event::{self, Event};
 use super::scan::Scan;
@@ -15,6 +17,20 @@ use super::{Certainty, Measured, ModelName, Tokens};
 
 /// A longer event is not read, and does not wait, bytes.
 const LONGEST_EVENT: usize = 16 * 1024;
+
+// Made once: making one costs more than a chunk's reading.
+static DATA: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("data:"));
+static USAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"usage\""));
+
+/// Whether `bytes` may say what was used: every chunk of a stream that is asked to says `"usage":null`.
+fn may_say_usage(bytes: &[u8]) -> bool {
+    USAGE.find_iter(bytes).any(|at| {
+        let value = bytes.get(at + USAGE.needle().len()..).unwrap_or_default();
+        let value = value.trim_ascii_start();
+        let value = value.strip_prefix(b":").unwrap_or_default();
+        !value.trim_ascii_start().starts_with(b"null")
+    })
+}
 
 /// Reads one answer.
 pub struct Meter {
@@ -135,8 +151,8 @@ impl Meter {
         if !complete.is_empty() {
             events.after_cr = (complete.last() == Some(&b'\r')).then_some(false);
         }
-        self.events += memmem::find_iter(&complete, b"data:").count() as u64;
-        let has_usage = memmem::find(&complete, b"\"usage\"").is_some();
+        self.events += DATA.find_iter(&complete).count() as u64;
+        let has_usage = may_say_usage(&complete);
         let needs_model = self.model.is_none();
         let passing = if has_usage || needs_model {
             self.look_into(
@@ -165,6 +181,15 @@ impl Meter {
         let begin = at;
         for Event { end, data } in event::events(complete.get(begin..).unwrap_or_default()) {
             let end = begin + end;
+            let has_usage = complete.get(at..end).is_some_and(may_say_usage);
+            if !has_usage && self.model.is_some() {
+                if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(complete.get(at..end).unwrap_or_default());
+                }
+                at = end;
+                last_is_extra = false;
+                continue;
+            }
             let mut scan = Scan::default();
             scan.read(&data);
             let (tokens, model) = scan.finish();
