@@ -295,6 +295,15 @@ const SETTINGS: &[&str] = &[
     "\"30s\"",
     "\"\"",
     "[[session.providers]]\n",
+    "[budgets]\n",
+    "[budgets.default]\n",
+    "tiers = { a = { tokens_per_day = ",
+    "usd_per_day = ",
+    "1.5",
+    "time_zone = \"Europe/Berlin\"\n",
+    "[store]\nkind = \"redis\"\n",
+    "url = \"redis://h:1/0\"\n",
+    "GATEWAY_BUDGETS__DEFAULT__TOKENS_PER_DAY=",
     "kind = \"authjs-v5\"\n",
 ];
 
