@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use behest_gateway::budget::{BudgetConfig, LimitKind, Limits, Policy, StoreConfig};
 use behest_gateway::charge::{Accounting, Asking, ChargeTerms, Charger};
-use behest_gateway::clock::Clock;
+use behest_gateway::clock::{Clock, Now};
 use behest_gateway::config::OutboundConfig;
 use behest_gateway::error::Code;
 use behest_gateway::forward::rate_headers;
@@ -36,6 +36,7 @@ struct Charging {
     charger: Arc<Charger>,
     accounting: Accounting,
     clock: Clock,
+    now: Now,
     identities: Vec<Identity>,
     caller: HeaderMap,
     record: Record,
@@ -117,6 +118,7 @@ impl Charging {
             charger: accounting.charger(terms, &process.usage, metrics),
             accounting,
             clock: clock.clone(),
+            now: clock.now(),
             identities: (0..USERS).map(identity).collect(),
             caller: HeaderMap::new(),
             record,
@@ -135,10 +137,13 @@ impl Charging {
             body: self.body.len() as u64,
             request_id: self.record.request_id(),
         };
-        let mut charge = self.charger.claim(asking, self.clock.now()).await.unwrap();
+        // Read for the token's sake anyway.
+        let mut charge = self.charger.claim(asking, self.now).await.unwrap();
         charge.sent();
-        let now = self.clock.now().unix_seconds();
-        rate_headers::tell(headers, charge.standings(), now);
+        if !charge.standings().is_empty() {
+            let now = self.clock.now().unix_seconds();
+            rate_headers::tell(headers, charge.standings(), now);
+        }
         charge.answered(false, false);
         let passed = charge.passed(self.answer.clone());
         charge.passed_on(passed.len() as u64);
