@@ -97,7 +97,7 @@ impl Meter {
     #[must_use]
     pub fn has_rest(&self) -> bool {
         match &self.kind {
-            Kind::Events(events) => events.takes_out && !events.begun.is_empty(),
+            Kind::Events(events) => events.takes_out && events.waiting() > 0,
             Kind::Json(_) => false,
         }
     }
@@ -105,8 +105,9 @@ impl Meter {
     /// What still waits when the answer has ended.
     pub fn rest(&mut self) -> Option<Bytes> {
         match &mut self.kind {
-            Kind::Events(events) if events.takes_out && !events.begun.is_empty() => {
-                Some(events.begun.split().freeze())
+            Kind::Events(events) if events.takes_out && events.waiting() > 0 => {
+                let late = events.begun.len() - events.waiting();
+                Some(events.begun.split().freeze().slice(late..))
             }
             Kind::Events(_) | Kind::Json(_) => None,
         }
@@ -154,7 +155,7 @@ impl Meter {
         self.events += DATA.find_iter(&complete).count() as u64;
         let has_usage = may_say_usage(&complete);
         let needs_model = self.model.is_none();
-        let passing = if has_usage || needs_model {
+        let passing = if !complete.is_empty() && (has_usage || needs_model) {
             self.look_into(
                 &complete,
                 usize::from(late == Some(false)),
@@ -216,6 +217,12 @@ impl Meter {
 }
 
 impl Events {
+    /// How much waits: not the LF of an event that was taken out up to its CR.
+    fn waiting(&self) -> usize {
+        let is_late = self.after_cr == Some(true) && self.begun.first() == Some(&b'\n');
+        self.begun.len() - usize::from(is_late)
+    }
+
     /// The events that `data` completes, and what of an event is too long to wait and passes unread.
     fn complete(&mut self, data: &Bytes) -> (Bytes, Bytes) {
         let none = Bytes::new();
