@@ -35,9 +35,15 @@ use behest_gateway::token::Signer;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+#[path = "steps/charge.rs"]
+mod charge;
+#[path = "steps/cpu.rs"]
+mod cpu;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/signed/testing.rs"]
 mod issuer;
+#[path = "steps/metering.rs"]
+mod metering;
 #[expect(dead_code, reason = "shared with the unit tests, which use all of it")]
 #[path = "../src/session/sealer.rs"]
 mod sealer;
@@ -211,6 +217,14 @@ fn budgets(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: No
     }
 }
 
+/// What requests cost, and may cost.
+fn charges(criterion: &mut Criterion, runtime: &tokio::runtime::Runtime, now: Now) {
+    metering::metering(criterion);
+    budgets(criterion, runtime, now);
+    usage::usage(criterion, now);
+    charge::charge(criterion, runtime);
+}
+
 fn steps(criterion: &mut Criterion) {
     let config = config();
     let clock = Clock::system();
@@ -234,7 +248,7 @@ fn steps(criterion: &mut Criterion) {
         });
     }
     signed(criterion, &runtime, now);
-    budgets(criterion, &runtime, now);
+    charges(criterion, &runtime, now);
     criterion.bench_function("session/none", |bench| {
         let none = HeaderMap::new();
         bench.iter(|| runtime.block_on(sessions.authenticate(&visit(black_box(&none), now))));
@@ -257,8 +271,6 @@ fn steps(criterion: &mut Criterion) {
                 .is_ok()
         });
     });
-
-    usage::usage(criterion, now);
 
     let policy = HeaderPolicy::default();
     let (host, id) = (

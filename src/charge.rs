@@ -11,6 +11,7 @@
 mod accounting;
 mod charger;
 mod charging;
+mod counters;
 mod names;
 
 pub use self::accounting::{Accounting, AccountingError, privacy};

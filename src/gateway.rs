@@ -302,8 +302,10 @@ impl Gateway {
         head.extensions.clear();
         head.version = http::Version::HTTP_11;
         let charge = charge.and_then(|mut charge| {
-            let now = self.clock.now().unix_seconds();
-            rate_headers::tell(&mut head.headers, charge.standings(), now);
+            if !charge.standings().is_empty() {
+                let now = self.clock.now().unix_seconds();
+                rate_headers::tell(&mut head.headers, charge.standings(), now);
+            }
             if record.status >= 400 {
                 charge.failed(&record);
                 return None;

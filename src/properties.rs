@@ -26,6 +26,7 @@ mod event_stream;
 mod header_rewrite;
 #[path = "../tests/fuzz/src/input.rs"]
 mod input;
+mod metered;
 #[path = "../tests/fuzz/src/mint_answer.rs"]
 mod mint_answer;
 mod other_kinds;
@@ -48,6 +49,10 @@ mod seeds;
 mod sessions;
 #[path = "../tests/fuzz/src/signed_session.rs"]
 mod signed_session;
+#[path = "../tests/fuzz/src/usage_meter.rs"]
+mod usage_meter;
+#[path = "../tests/fuzz/src/usage_swallow.rs"]
+mod usage_swallow;
 #[path = "../tests/fuzz/src/writers.rs"]
 mod writers;
 
@@ -56,7 +61,7 @@ use proptest::prelude::*;
 type Check = fn(&[u8]);
 
 /// Every check, by the name of its fuzz target.
-const CHECKS: [(&str, Check); 12] = [
+const CHECKS: [(&str, Check); 14] = [
     ("authorization", authorization::check),
     ("config", config::check),
     ("cookie_header", cookie_header::check),
@@ -69,6 +74,8 @@ const CHECKS: [(&str, Check); 12] = [
     ("route_table", route_table::check),
     ("sealed_session", sealed_session::check),
     ("signed_session", signed_session::check),
+    ("usage_meter", usage_meter::check),
+    ("usage_swallow", usage_swallow::check),
 ];
 
 /// So many; what fails becomes a seed, by hand.
@@ -288,6 +295,15 @@ const SETTINGS: &[&str] = &[
     "\"30s\"",
     "\"\"",
     "[[session.providers]]\n",
+    "[budgets]\n",
+    "[budgets.default]\n",
+    "tiers = { a = { tokens_per_day = ",
+    "usd_per_day = ",
+    "1.5",
+    "time_zone = \"Europe/Berlin\"\n",
+    "[store]\nkind = \"redis\"\n",
+    "url = \"redis://h:1/0\"\n",
+    "GATEWAY_BUDGETS__DEFAULT__TOKENS_PER_DAY=",
     "kind = \"authjs-v5\"\n",
 ];
 

@@ -7,6 +7,7 @@ use aws_lc_rs::hmac;
 use tokio::sync::mpsc;
 
 use super::charger::{ChargeTerms, Charger};
+use super::counters::Counters;
 use super::names::Names;
 use crate::budget::journal::{JournalConfig, JournalError};
 use crate::budget::store::redis::{Crossing, Observer, Operation, RedisStore};
@@ -152,13 +153,14 @@ impl Accounting {
         self.names.clear();
         view.budgets.get_or_init(|| self.budget_view());
         Arc::new(Charger {
-            terms,
             store: self.store.clone(),
             account_key: self.account_key.clone(),
             names: Arc::clone(&self.names),
             sinks: Arc::clone(&self.sinks),
             view: Arc::clone(view),
             metrics: Arc::clone(metrics),
+            counters: Counters::new(&terms),
+            terms,
         })
     }
 
@@ -209,7 +211,7 @@ impl Accounting {
         let name = self.names.of(crossed.user);
         let passed = ThresholdPassed {
             account: crossed.user,
-            user: name.user,
+            user: name.user.as_deref().map(str::to_owned),
             tier: name.tier,
             scope: crossed.scope,
             kind: crossed.kind,
@@ -275,7 +277,10 @@ fn standing(full: Full, names: &Names) -> Option<AccountStanding> {
     let standing = full.standings.into_iter().max_by_key(share)?;
     let known = names.of(full.user).user;
     Some(AccountStanding {
-        account: known.unwrap_or_else(|| format!("#{:016x}", full.user >> 64)),
+        account: known.map_or_else(
+            || format!("#{:016x}", full.user >> 64),
+            |name| name.to_string(),
+        ),
         tier: full.tier,
         standing,
     })

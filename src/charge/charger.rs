@@ -6,14 +6,15 @@ use aws_lc_rs::hmac;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::charging::{Bill, Charge};
-use super::names::Names;
+use super::counters::Counters;
+use super::names::{Known, Names};
 use crate::budget::{
     Amounts, BudgetConfig, Claim, OnExhausted, OverBudget, Policy, Standing, Store,
 };
 use crate::clock::Now;
 use crate::identity::{Identity, Tier};
 use crate::metering::{Asked, Cost, MeteringConfig, Tokens};
-use crate::telemetry::metrics::{Metrics, TokenCounts};
+use crate::telemetry::metrics::Metrics;
 use crate::usage::{Sinks, UsageRecord, UsageView, UserPrivacy};
 
 const X_THREAD_ID: HeaderName = HeaderName::from_static("x-thread-id");
@@ -46,6 +47,7 @@ pub struct Charger {
     pub(super) sinks: Arc<Sinks>,
     pub(super) view: Arc<UsageView>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) counters: Counters,
 }
 
 /// What is known of a request before it goes up.
@@ -78,13 +80,12 @@ impl Charger {
         let policy = Arc::clone(self.terms.budgets.policy(tier.as_deref()));
         let prompt = asking.body.div_ceil(4);
         let estimate = self.estimate(&asking, prompt);
+        let known = self.known(asking.identity);
         let permit = if policy.user.is_empty() && policy.session.is_empty() {
             None
         } else {
-            let claim = self.claimed(asking.identity, &policy, estimate);
-            let name = || self.terms.privacy.user(&asking.identity.user);
-            self.names
-                .note(claim.user, tier.as_deref().unwrap_or_default(), name);
+            let claim = self.claimed(asking.identity, known.account, &policy, estimate);
+            self.names.note(&known, tier.as_deref().unwrap_or_default());
             let permit = self.store.reserve(claim, now).await;
             Some(permit.map_err(|refused| OverBudget {
                 refused,
@@ -100,7 +101,7 @@ impl Charger {
         let bill = Bill {
             began: now.unix,
             tier,
-            user: self.terms.privacy.user(&asking.identity.user),
+            user: known.name.as_deref().map(str::to_owned),
             session_id: asking
                 .identity
                 .session_id
@@ -127,7 +128,9 @@ impl Charger {
         now: Now,
     ) -> Result<(Arc<Policy>, Vec<Standing>), OverBudget> {
         let policy = Arc::clone(self.terms.budgets.policy(self.tier(identity).as_deref()));
-        let Claim { user, session, .. } = self.claimed(identity, &policy, Amounts::default());
+        let account = self.known(identity).account;
+        let Claim { user, session, .. } =
+            self.claimed(identity, account, &policy, Amounts::default());
         match self.store.standings(user, session, &policy, now).await {
             Ok(standings) => Ok((policy, standings)),
             Err(refused) => Err(OverBudget {
@@ -158,26 +161,12 @@ impl Charger {
 
     /// A request has ended: counts it, and hands its record on.
     pub(super) fn tell(&self, record: UsageRecord) {
-        let tier = if self.terms.budgets.tiers.contains_key(&record.tier) {
-            record.tier.as_str()
-        } else if record.tier.is_empty() {
-            "none"
-        } else {
-            "other"
-        };
-        let model = self.terms.metering.prices.label(record.model.as_ref());
         let metrics = &self.metrics.usage;
         metrics.metered(record.certainty.label());
-        if let Some(tokens) = record.tokens {
-            let counts = TokenCounts {
-                prompt: tokens.prompt,
-                cached: tokens.cached,
-                completion: tokens.completion,
-            };
-            metrics.tokens(tier, model, counts);
-        }
-        if let Some(cost) = record.cost {
-            metrics.cost(tier, model, cost.usd());
+        if record.tokens.is_some() || record.cost.is_some() {
+            let (tier, model) = (record.tier.as_str(), record.model.as_ref());
+            let used = (record.tokens, record.cost);
+            self.counters.count(metrics, &self.terms, tier, model, used);
         }
         self.sinks.offer(&record);
         self.view.ledger.add(Arc::new(record));
@@ -220,18 +209,31 @@ impl Charger {
         bounded(&tokens, cost)
     }
 
-    fn claimed(&self, identity: &Identity, policy: &Arc<Policy>, estimate: Amounts) -> Claim {
+    fn claimed(
+        &self,
+        identity: &Identity,
+        account: u128,
+        policy: &Arc<Policy>,
+        estimate: Amounts,
+    ) -> Claim {
         let user = identity.user.as_str().as_bytes();
         let session = identity
             .session_id
             .as_ref()
             .filter(|_| !policy.session.is_empty());
         Claim {
-            user: self.account(&[user]),
+            user: account,
             session: session.map(|session| self.account(&[user, session.as_str().as_bytes()])),
             policy: Arc::clone(policy),
             estimate,
         }
+    }
+
+    fn known(&self, identity: &Identity) -> Known {
+        self.names.of_user(&identity.user, || Known {
+            account: self.account(&[identity.user.as_str().as_bytes()]),
+            name: self.terms.privacy.user(&identity.user).map(Into::into),
+        })
     }
 
     /// 128 bits of a keyed hash of `parts`, each with its length before it.

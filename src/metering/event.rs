@@ -58,18 +58,14 @@ pub(super) fn events(bytes: &[u8]) -> impl Iterator<Item = Event<'_>> {
 fn first(bytes: &[u8]) -> (usize, Cow<'_, [u8]>) {
     let mut data: Option<Cow<'_, [u8]>> = None;
     let mut at = 0;
-    let mut has_lines = false;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let length = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let (line, ending) = rest.split_at(length);
         at += length + usize::from(!ending.is_empty()) + usize::from(ending.starts_with(b"\r\n"));
         if line.is_empty() {
-            if has_lines {
-                break;
-            }
-            continue;
+            // One that follows no line is no part of the event that comes.
+            break;
         }
-        has_lines = true;
         // A BOM can only stand before the first line of all.
         let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         if let Some(value) = line.strip_prefix(b"data:") {

@@ -6,8 +6,10 @@
 //! is taken out: of such a stream an event that is not yet complete waits, which no reader could have
 //! used before its end anyway. All other bytes pass at once, as they came.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
-use memchr::memmem;
+use memchr::memmem::Finder;
 
 use super::event::{self, Event};
 use super::scan::Scan;
@@ -15,6 +17,20 @@ use super::{Certainty, Measured, ModelName, Tokens};
 
 /// A longer event is not read, and does not wait, bytes.
 const LONGEST_EVENT: usize = 16 * 1024;
+
+// Made once: making one costs more than a chunk's reading.
+static DATA: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("data:"));
+static USAGE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("\"usage\""));
+
+/// Whether `bytes` may say what was used: every chunk of a stream that is asked to says `"usage":null`.
+fn may_say_usage(bytes: &[u8]) -> bool {
+    USAGE.find_iter(bytes).any(|at| {
+        let value = bytes.get(at + USAGE.needle().len()..).unwrap_or_default();
+        let value = value.trim_ascii_start();
+        let value = value.strip_prefix(b":").unwrap_or_default();
+        !value.trim_ascii_start().starts_with(b"null")
+    })
+}
 
 /// Reads one answer.
 pub struct Meter {
@@ -81,7 +97,7 @@ impl Meter {
     #[must_use]
     pub fn has_rest(&self) -> bool {
         match &self.kind {
-            Kind::Events(events) => events.takes_out && !events.begun.is_empty(),
+            Kind::Events(events) => events.takes_out && events.waiting() > 0,
             Kind::Json(_) => false,
         }
     }
@@ -89,8 +105,9 @@ impl Meter {
     /// What still waits when the answer has ended.
     pub fn rest(&mut self) -> Option<Bytes> {
         match &mut self.kind {
-            Kind::Events(events) if events.takes_out && !events.begun.is_empty() => {
-                Some(events.begun.split().freeze())
+            Kind::Events(events) if events.takes_out && events.waiting() > 0 => {
+                let late = events.begun.len() - events.waiting();
+                Some(events.begun.split().freeze().slice(late..))
             }
             Kind::Events(_) | Kind::Json(_) => None,
         }
@@ -135,10 +152,10 @@ impl Meter {
         if !complete.is_empty() {
             events.after_cr = (complete.last() == Some(&b'\r')).then_some(false);
         }
-        self.events += memmem::find_iter(&complete, b"data:").count() as u64;
-        let has_usage = memmem::find(&complete, b"\"usage\"").is_some();
+        self.events += DATA.find_iter(&complete).count() as u64;
+        let has_usage = may_say_usage(&complete);
         let needs_model = self.model.is_none();
-        let passing = if has_usage || needs_model {
+        let passing = if !complete.is_empty() && (has_usage || needs_model) {
             self.look_into(
                 &complete,
                 usize::from(late == Some(false)),
@@ -165,6 +182,15 @@ impl Meter {
         let begin = at;
         for Event { end, data } in event::events(complete.get(begin..).unwrap_or_default()) {
             let end = begin + end;
+            let has_usage = complete.get(at..end).is_some_and(may_say_usage);
+            if !has_usage && self.model.is_some() {
+                if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(complete.get(at..end).unwrap_or_default());
+                }
+                at = end;
+                last_is_extra = false;
+                continue;
+            }
             let mut scan = Scan::default();
             scan.read(&data);
             let (tokens, model) = scan.finish();
@@ -191,6 +217,12 @@ impl Meter {
 }
 
 impl Events {
+    /// How much waits: not the LF of an event that was taken out up to its CR.
+    fn waiting(&self) -> usize {
+        let is_late = self.after_cr == Some(true) && self.begun.first() == Some(&b'\n');
+        self.begun.len() - usize::from(is_late)
+    }
+
     /// The events that `data` completes, and what of an event is too long to wait and passes unread.
     fn complete(&mut self, data: &Bytes) -> (Bytes, Bytes) {
         let none = Bytes::new();

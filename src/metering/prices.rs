@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use toml::{Table, Value};
 
 use super::price::Price;
-use super::tokens::{Cost, ModelName, Tokens};
+use super::tokens::{Cost, MAX_MODEL, ModelName, Tokens};
 
 /// The table that is built in, dated; `metering.price_file` replaces it.
 const BUILT_IN: &str = include_str!("../../config/prices.toml");
@@ -135,9 +135,20 @@ impl PriceTable {
         names.chain([OTHER])
     }
 
+    /// The place of `model` in [`PriceTable::labels`].
+    #[must_use]
+    pub fn place(&self, model: Option<&ModelName>) -> usize {
+        let index = model.and_then(|model| self.index(model));
+        index.unwrap_or(self.entries.len())
+    }
+
     fn index(&self, model: &ModelName) -> Option<usize> {
-        let name = model.as_str().to_ascii_lowercase();
-        self.exact.get(&name).copied().or_else(|| {
+        let mut folded = [0; MAX_MODEL];
+        let name = folded.get_mut(..model.as_str().len())?;
+        name.copy_from_slice(model.as_str().as_bytes());
+        name.make_ascii_lowercase();
+        let name = std::str::from_utf8(name).ok()?;
+        self.exact.get(name).copied().or_else(|| {
             let begins = |(beginning, _): &&(String, usize)| name.starts_with(beginning.as_str());
             self.beginnings.iter().find(begins).map(|(_, index)| *index)
         })

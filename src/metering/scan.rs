@@ -19,8 +19,8 @@ const LONGEST_VALUE: usize = 4096;
 pub(super) struct Scan {
     /// Open objects and arrays.
     depth: usize,
-    /// Of each of them, the innermost lowest, whether it is an object. Deeper ones are not asked.
-    objects: u64,
+    /// Of the outermost of them, the innermost lowest, whether it is an object. Deeper ones are not asked.
+    objects: u8,
     text: Text,
     /// Whether a text would be a name.
     before_name: bool,
@@ -94,6 +94,10 @@ impl Scan {
                     self.text = Text::Inside;
                     self.keep(&[byte]);
                 }
+                Text::Outside if self.is_over() => {
+                    data = self.pass_over(data);
+                    continue;
+                }
                 Text::Outside => self.read_structure(byte),
             }
             data = rest;
@@ -131,6 +135,54 @@ impl Scan {
         rest
     }
 
+    /// Whether the reader is in a value of which no name matters: only its end does.
+    fn is_over(&self) -> bool {
+        self.depth > self.floor()
+    }
+
+    /// How deep names, or the value that is kept, are looked at.
+    fn floor(&self) -> usize {
+        match (self.keeping, self.members) {
+            (Some((_, depth)), _) => depth,
+            (None, [Member::Response, _]) => 2,
+            (None, _) => 1,
+        }
+    }
+
+    /// Within such a value: up to its end.
+    fn pass_over<'d>(&mut self, data: &'d [u8]) -> &'d [u8] {
+        let floor = self.floor();
+        (self.before_name, self.before_value) = (false, false);
+        let mut at = 0;
+        while let Some(byte) = data.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let rest = data.get(at..).unwrap_or_default();
+                    match memchr2(b'"', b'\\', rest) {
+                        Some(end) if rest.get(end) == Some(&b'"') => at += end + 1,
+                        _ => {
+                            self.text = Text::Inside;
+                            break;
+                        }
+                    }
+                }
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' if self.depth == floor + 1 => {
+                    let (before, rest) = data.split_at(at);
+                    self.keep(before.split_last().map_or(before, |(_, before)| before));
+                    self.close(*byte);
+                    return rest;
+                }
+                b'}' | b']' => self.depth -= 1,
+                _ => {}
+            }
+        }
+        let (over, rest) = data.split_at(at);
+        self.keep(over);
+        rest
+    }
+
     fn read_structure(&mut self, byte: u8) {
         let ends_scalar = matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace();
         if ends_scalar {
@@ -163,7 +215,7 @@ impl Scan {
 
     fn open(&mut self, is_object: bool) {
         self.depth += 1;
-        self.objects = self.objects << 1 | u64::from(is_object);
+        self.objects = self.objects << 1 | u8::from(is_object);
         self.before_name = is_object;
         if let Some(member) = self.members.get_mut(self.depth - 1) {
             *member = Member::Other;

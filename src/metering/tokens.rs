@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The longest model name that is kept, in bytes.
-const MAX_MODEL: usize = 96;
+pub(super) const MAX_MODEL: usize = 96;
 
 /// What an answer says that it used (OpenAI's `usage`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

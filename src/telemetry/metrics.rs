@@ -13,7 +13,7 @@ use std::time::Duration;
 use prometheus::{Encoder, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
 
 use self::families::{Counters, Histograms, Registrar, pairs};
-pub use self::usage::{TokenCounts, UsageMetrics};
+pub use self::usage::{AnswerCounters, TokenCounts, UsageMetrics};
 use super::labels::{
     CacheOutcome, DisconnectPhase, KeyRefresh, LookupCacheOutcome, LookupOutcome, MintOutcome,
     ReloadOutcome,

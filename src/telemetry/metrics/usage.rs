@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    CounterVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry,
+    Counter, CounterVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
+    Registry,
 };
 
 /// Calls of a store on this machine, and of one across a network.
@@ -12,11 +13,14 @@ const STORE_SECONDS: [f64; 10] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.01, 0.05, 0.25, 1.0,
 ];
 
+/// What is known of an answer's tokens.
+const USAGES: [&str; 3] = ["known", "partial", "unknown"];
+
 /// Metrics of use.
 pub struct UsageMetrics {
     tokens: IntCounterVec,
     cost: CounterVec,
-    metered: IntCounterVec,
+    metered: [(&'static str, IntCounter); 3],
     refusals: IntCounterVec,
     records: IntCounterVec,
     records_dropped: IntCounterVec,
@@ -41,9 +45,36 @@ pub struct TokenCounts {
     pub completion: u64,
 }
 
+/// Counts the answers of one tier and model.
+pub struct AnswerCounters {
+    prompt: IntCounter,
+    cached: IntCounter,
+    completion: IntCounter,
+    cost: Counter,
+}
+
+impl AnswerCounters {
+    /// An answer said its tokens.
+    pub fn tokens(&self, tokens: TokenCounts) {
+        self.prompt.inc_by(tokens.prompt);
+        self.cached.inc_by(tokens.cached);
+        self.completion.inc_by(tokens.completion);
+    }
+
+    /// An answer's cost is known.
+    pub fn cost(&self, usd: f64) {
+        self.cost.inc_by(usd);
+    }
+}
+
 impl UsageMetrics {
     pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(registry);
+        let metered = make.counters(
+            "metered_total",
+            "Answers, by whether their tokens are known, partial (cut) or unknown (not said).",
+            ["usage"],
+        )?;
         Ok(Self {
             tokens: make.counters(
                 "tokens_total",
@@ -55,11 +86,7 @@ impl UsageMetrics {
                 "US dollars, by the configured prices, of answers whose tokens and price are known.",
                 ["tier", "model"],
             )?,
-            metered: make.counters(
-                "metered_total",
-                "Answers, by whether their tokens are known, partial (cut) or unknown (not said).",
-                ["usage"],
-            )?,
+            metered: USAGES.map(|usage| (usage, metered.with_label_values(&[usage]))),
             refusals: make.counters(
                 "budget_refusals_total",
                 "Requests refused for a budget or a rate, by whose limit and which.",
@@ -105,28 +132,22 @@ impl UsageMetrics {
 
     /// An answer's tokens are `usage`: known, partial or unknown.
     pub fn metered(&self, usage: &'static str) {
-        self.metered.with_label_values(&[usage]).inc();
-    }
-
-    /// An answer said its tokens.
-    pub fn tokens(&self, tier: &str, model: &str, tokens: TokenCounts) {
-        let kinds = [
-            ("prompt", tokens.prompt),
-            ("cached", tokens.cached),
-            ("completion", tokens.completion),
-        ];
-        for (kind, count) in kinds {
-            if count > 0 {
-                self.tokens
-                    .with_label_values(&[tier, model, kind])
-                    .inc_by(count);
-            }
+        let counter = self.metered.iter().find(|(label, _)| *label == usage);
+        if let Some((_, counter)) = counter {
+            counter.inc();
         }
     }
 
-    /// An answer's cost is known.
-    pub fn cost(&self, tier: &str, model: &str, usd: f64) {
-        self.cost.with_label_values(&[tier, model]).inc_by(usd);
+    /// What counts the answers of one tier and model. To be kept: finding it costs more than counting.
+    #[must_use]
+    pub fn answers(&self, tier: &str, model: &str) -> AnswerCounters {
+        let tokens = |kind| self.tokens.with_label_values(&[tier, model, kind]);
+        AnswerCounters {
+            prompt: tokens("prompt"),
+            cached: tokens("cached"),
+            completion: tokens("completion"),
+            cost: self.cost.with_label_values(&[tier, model]),
+        }
     }
 
     /// A request was refused for a limit.

@@ -43,6 +43,11 @@ pub fn check(data: &[u8]) {
     {
         return;
     }
+    // Folders and files of records are made where a configuration names them: nowhere from here.
+    let folded = text.to_ascii_lowercase().replace("token_path", "");
+    if folded.replace("health_path", "").contains("path") {
+        return;
+    }
     let mut env: BTreeMap<String, String> = GIVEN
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();

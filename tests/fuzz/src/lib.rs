@@ -37,4 +37,6 @@ pub mod sealed_session;
 mod sealer;
 pub mod sessions;
 pub mod signed_session;
+pub mod usage_meter;
+pub mod usage_swallow;
 pub mod writers;
