@@ -12,6 +12,7 @@ mod accounting;
 mod charger;
 mod charging;
 mod names;
+mod watcher;
 
 pub use self::accounting::{Accounting, AccountingError, privacy};
 pub use self::charger::{Asking, ChargeTerms, Charger};

@@ -8,7 +8,7 @@ use crate::support::redis::{Redis, free_port};
 
 /// As the documentation of the store says.
 const RIGHTS: &str = "resetkeys ~behest:* resetchannels -@all +evalsha +eval +ping +select +time +set \
-                      +hget +hset +hmget +hgetall +hdel +expire +zadd +zrem +zrangebyscore";
+                      +hget +hset +hmget +hgetall +hdel +hlen +expire +zadd +zrem +zrangebyscore";
 
 /// One life of a reservation, and its look.
 async fn counts(replica: &Replica) {
