@@ -74,10 +74,17 @@ impl SharedLedger {
     /// nothing is lost.
     pub async fn push(&self, ledger: &Ledger, now: Now) -> bool {
         let mut waiting = self.waiting.lock().await;
-        if waiting.batches.is_empty() {
-            let (users, retention) = (ledger.users(), ledger.retention());
-            waiting.fill(&ledger.take_delta(), users, retention, now);
+        // What waited from before, and then what was counted since.
+        if !self.tell(&mut waiting).await {
+            return false;
         }
+        let (users, retention) = (ledger.users(), ledger.retention());
+        waiting.fill(&ledger.take_delta(), users, retention, now);
+        self.tell(&mut waiting).await
+    }
+
+    /// Tells what waits; whether all of it was answered.
+    async fn tell(&self, waiting: &mut Waiting) -> bool {
         while let Some((batch, parts)) = waiting.batches.front() {
             let Some(sizes) = self.sums.add(batch).await else {
                 return false;

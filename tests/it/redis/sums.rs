@@ -108,7 +108,8 @@ async fn names_are_bounded_over_all_replicas_and_sums_stay_whole() {
     assert_eq!(requests(&small).await, Some(22_000));
     let day = now().unix_seconds() / 86_400 * 86_400;
     let names = redis.ask(&format!("HLEN behest:{{usage}}:users:plain:{day}"));
-    assert_eq!(names, ":10001\r\n", "the largest, and the rest as one");
+    let names: u32 = names.trim_start_matches(':').trim().parse().unwrap();
+    assert!((10_001..=20_000).contains(&names), "room was made: {names}");
     let largest = report(&small, "by=user&limit=2").await;
     let names: Vec<_> = largest.rows.iter().map(|row| row.name.clone()).collect();
     let names: Vec<_> = names.iter().flatten().collect();
