@@ -155,9 +155,10 @@ impl Query {
                 rows.for_each(|(at, session, sums)| count(at, Some(session), sums));
             }
             part @ (Part::Minutes | Part::Hours) => {
-                let series = match part {
-                    Part::Minutes => &books.minutes,
-                    _ => &books.hours,
+                let series = if part == Part::Minutes {
+                    &books.minutes
+                } else {
+                    &books.hours
                 };
                 for (at, tier, model, sums) in series.within(span) {
                     let is_meant = |asked: &Option<String>, found| {

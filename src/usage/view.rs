@@ -47,12 +47,12 @@ impl UsageView {
             None => None,
         };
         // Off this thread, which accepts connections: it looks at every sum of the span.
-        let made = tokio::task::spawn_blocking(move || match shared {
-            Some(books) => query.answer(&books, Scope::AllReplicas),
-            None => {
-                self.ledger.fold(now);
-                self.ledger.report(&query)
+        let made = tokio::task::spawn_blocking(move || {
+            if let Some(books) = shared {
+                return query.answer(&books, Scope::AllReplicas);
             }
+            self.ledger.fold(now);
+            self.ledger.report(&query)
         });
         made.await
             .inspect_err(|error| tracing::error!(%error, "the usage report"))

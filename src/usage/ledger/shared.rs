@@ -189,17 +189,17 @@ impl Waiting {
             for (part, at, name, sums) in rows {
                 let key = part.bucket(*at, users);
                 let row = (name.clone(), sums.figures());
-                match batch.buckets.last_mut().filter(|last| last.key == key) {
-                    Some(bucket) => bucket.rows.push(row),
-                    None => {
-                        parts.push(*part);
-                        batch.buckets.push(SumsBucket {
-                            key,
-                            expiry: expiry(*part, *at, retention, now),
-                            rows: vec![row],
-                        });
-                    }
+                let same = batch.buckets.last_mut().filter(|last| last.key == key);
+                if let Some(bucket) = same {
+                    bucket.rows.push(row);
+                    continue;
                 }
+                parts.push(*part);
+                batch.buckets.push(SumsBucket {
+                    key,
+                    expiry: expiry(*part, *at, retention, now),
+                    rows: vec![row],
+                });
             }
             self.batches.push_back((batch, parts));
         }
