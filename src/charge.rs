@@ -13,6 +13,7 @@ mod charger;
 mod charging;
 mod counters;
 mod names;
+mod watcher;
 
 pub use self::accounting::{Accounting, AccountingError, privacy};
 pub use self::charger::{Asking, ChargeTerms, Charger};

@@ -171,10 +171,15 @@ impl Gateway {
         let mut charge = self.claim(&mut outgoing, identity, now, record).await?;
         let token = self.tokens.token(identity, now).await?;
         if let Some(charge) = &mut charge {
-            charge.sent();
+            charge.sent(token.session_id.as_ref());
         }
         match self.answer(&mut outgoing, identity, token, record).await {
-            Ok((response, bearers)) => Ok((response, bearers, charge)),
+            Ok((response, bearers)) => {
+                if let Some(charge) = &mut charge {
+                    charge.belongs_to(bearers.answered.session_id.as_ref());
+                }
+                Ok((response, bearers, charge))
+            }
             Err(error) => Err(Failed { error, charge }),
         }
     }

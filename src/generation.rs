@@ -333,23 +333,34 @@ fn charger(
         accounting
     } else {
         let (store, budgets) = (&config.store, &config.budgets);
-        let opened = Accounting::open(store, budgets, &config.usage, outbound, clock, metrics)?;
+        let opened = Accounting::open(
+            store,
+            budgets,
+            &config.usage,
+            outbound,
+            clock,
+            metrics,
+            usage,
+        )?;
         process.accounting.get_or_init(|| opened)
     };
-    usage.ledger.retain(config.usage.retention);
-    let hash = Arc::new(UserHash::new(&user_hash_key(config)));
+    let key = config.usage.hash_key.clone();
+    let key = key.unwrap_or_else(|| user_hash_key(config));
+    let hash = Arc::new(UserHash::new(&key));
     let terms = ChargeTerms {
         metering: config.metering.clone(),
         budgets: config.budgets.clone(),
         default_tier: config.mint.default_tier.clone(),
         privacy: privacy(config.usage.users, &hash),
     };
-    Ok(accounting.charger(terms, usage, metrics))
+    Ok(accounting.charger(terms, metrics))
 }
 
-/// The key of the hash by which users stand in logs and records.
+/// The key of the hash by which users stand in logs, and in records that have no key of their own.
 fn user_hash_key(config: &Config) -> Secret {
-    config.telemetry.user_hash_key.clone().unwrap_or_else(|| {
+    let (telemetry, usage) = (&config.telemetry.user_hash_key, &config.usage.hash_key);
+    let own = telemetry.as_ref().or(usage.as_ref());
+    own.cloned().unwrap_or_else(|| {
         // Stable over restarts and the same on every replica, and it does not tell the Behest key.
         let key = hmac::Key::new(hmac::HMAC_SHA256, config.mint.key.expose());
         Secret::new(hmac::sign(&key, b"behest-gateway user hash").as_ref())

@@ -20,12 +20,14 @@ mod thresholds;
 mod view;
 
 pub use self::config::{Target, UsageConfig, Users};
-pub use self::ledger::{AccountRow, Ledger, LedgerDelta, SeriesRow, Sums};
+pub use self::ledger::{
+    AccountRow, Ledger, LedgerDelta, LedgerFile, SeriesRow, SharedLedger, Sums,
+};
 pub use self::live::{Live, LiveRequest, LiveRequests};
 pub use self::privacy::UserPrivacy;
 pub use self::record::UsageRecord;
 pub use self::refusals::{RefusalCount, Refusals};
-pub use self::report::{Query, QueryError, Report, Row, Split, Step};
+pub use self::report::{Query, QueryError, Report, Row, Scope, Split, Step};
 pub use self::sink::{FileConfig, Receiver, ReceiverError, SinkCounts, SpoolConfig, WebhookConfig};
 pub use self::sinks::{Sinks, SinksConfig};
 pub use self::thresholds::{ThresholdPassed, Thresholds};

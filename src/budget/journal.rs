@@ -27,7 +27,7 @@ use self::folder::Folder;
 pub use self::folder::probe;
 use self::syncer::Wake;
 
-pub use self::line::{Lines, push_hex};
+pub use self::line::{Lines, entry, push_hex};
 
 /// Writes one entry of a snapshot.
 pub type WriteEntry<'a> = dyn FnMut(&mut dyn FnMut(&mut Vec<u8>)) -> io::Result<()> + 'a;

@@ -8,9 +8,10 @@ use tokio::sync::mpsc;
 
 use super::charger::{ChargeTerms, Charger};
 use super::counters::Counters;
-use super::names::Names;
+use super::names::{Names, account_key};
+use super::watcher::Watcher;
 use crate::budget::journal::{JournalConfig, JournalError};
-use crate::budget::store::redis::{Crossing, Observer, Operation, RedisStore};
+use crate::budget::store::redis::RedisStore;
 use crate::budget::store::{Embedded, EmbeddedConfig, Full, Shared, Terms};
 use crate::budget::window::Windows;
 use crate::budget::{BudgetConfig, Crossed, Standing, Store, StoreConfig, Thresholds, parse_zone};
@@ -19,13 +20,9 @@ use crate::clock::Clock;
 use crate::identity::UserHash;
 use crate::telemetry::metrics::Metrics;
 use crate::usage::{
-    AccountStanding, BudgetView, Receiver, ReceiverError, Sinks, SinksConfig, StoreState, Target,
-    ThresholdPassed, UsageConfig, UsageView, UserPrivacy, Users,
+    AccountStanding, BudgetView, LedgerFile, Receiver, ReceiverError, SharedLedger, Sinks,
+    SinksConfig, StoreState, Target, ThresholdPassed, UsageConfig, UsageView, UserPrivacy, Users,
 };
-
-/// Keys the hashes by which stores know users, where `usage.hash_key` gives no key: like a session's id
-/// such a hash is a name and no capability, and must survive every rotation of keys.
-const ACCOUNT_KEY: &[u8] = b"behest-gateway account";
 
 /// For one POST to a receiver.
 const POST_WITHIN: Duration = Duration::from_secs(10);
@@ -43,6 +40,9 @@ pub struct Accounting {
     thresholds: Option<crate::usage::Thresholds>,
     account_key: hmac::Key,
     names: Arc<Names>,
+    view: Arc<UsageView>,
+    /// Keeps the sums of `view`, where the store keeps budgets.
+    sums: Option<LedgerFile>,
     crossings: std::sync::Mutex<Option<mpsc::Receiver<Crossed>>>,
 }
 
@@ -73,7 +73,7 @@ pub enum AccountingError {
 }
 
 impl Accounting {
-    /// Opens the store and starts what writes and sends.
+    /// Opens the store and starts what writes and sends. What `view` shows is kept where budgets are.
     ///
     /// # Errors
     /// A folder, an address or a thread that cannot be used.
@@ -84,17 +84,27 @@ impl Accounting {
         outbound: &Outbound,
         clock: &Clock,
         metrics: &Arc<Metrics>,
+        view: &Arc<UsageView>,
     ) -> Result<Self, AccountingError> {
+        view.ledger.call(usage.users);
+        view.ledger.retain(usage.retention);
+        let mut sums = None;
         let (sender, receiver) = mpsc::channel(MOST_CROSSINGS);
         let store = match store {
             StoreConfig::Embedded(path) => {
-                let journal = path.clone().map(|path| JournalConfig::new(path, JOURNAL));
+                let journal = path.as_ref();
+                let journal = journal.map(|path| JournalConfig::new(path.clone(), JOURNAL));
                 let config = EmbeddedConfig {
                     journal,
                     crossed: Some(sender),
                     ..EmbeddedConfig::new(terms(budgets)?)
                 };
-                Store::Embedded(Embedded::open(config)?)
+                // Which holds the folder from then on.
+                let store = Embedded::open(config)?;
+                if let Some(path) = path {
+                    sums = Some(LedgerFile::open(path, view, clock.now())?);
+                }
+                Store::Embedded(store)
             }
             StoreConfig::Redis(config) => {
                 let watcher = Arc::new(Watcher {
@@ -103,6 +113,9 @@ impl Accounting {
                 });
                 let redis = RedisStore::new(config.clone(), clock.clone(), watcher);
                 let redis = redis.map_err(AccountingError::Redis)?;
+                view.ledger.keep_deltas();
+                view.shared
+                    .get_or_init(|| SharedLedger::new(redis.sums("usage")));
                 Store::Redis(Arc::new(Shared::new(redis, windows(budgets)?)))
             }
         };
@@ -111,8 +124,10 @@ impl Accounting {
             store,
             sinks: Arc::new(sinks(usage, outbound, clock)?),
             thresholds: thresholds(usage, outbound, clock)?,
-            account_key: hmac::Key::new(hmac::HMAC_SHA256, ACCOUNT_KEY),
+            account_key: account_key(usage.hash_key.as_ref()),
             names: Arc::default(),
+            view: Arc::clone(view),
+            sums,
             crossings: std::sync::Mutex::new(Some(receiver)),
         })
     }
@@ -131,6 +146,8 @@ impl Accounting {
             Store::Embedded(store) => store.adopt(terms(budgets)?),
             Store::Redis(store) => store.adopt(windows(budgets)?),
         }
+        self.view.ledger.call(usage.users);
+        self.view.ledger.retain(usage.retention);
         if let Some((target, _)) = &usage.webhook {
             self.sinks
                 .readdress(receiver("usage.webhook", target, outbound)?);
@@ -141,14 +158,10 @@ impl Accounting {
         Ok(())
     }
 
-    /// Charges by `terms`, counts here, and shows it in `view`.
+    /// Charges by `terms`, counts here, and shows it.
     #[must_use]
-    pub fn charger(
-        &self,
-        terms: ChargeTerms,
-        view: &Arc<UsageView>,
-        metrics: &Arc<Metrics>,
-    ) -> Arc<Charger> {
+    pub fn charger(&self, terms: ChargeTerms, metrics: &Arc<Metrics>) -> Arc<Charger> {
+        let view = &self.view;
         // Users may stand otherwise from now on.
         self.names.clear();
         view.budgets.get_or_init(|| self.budget_view());
@@ -198,7 +211,12 @@ impl Accounting {
             }
         };
         if let Store::Redis(store) = &self.store {
-            tokio::join!(store.redis().run(), told);
+            let shared = async {
+                if let Some(shared) = self.view.shared.get() {
+                    shared.run(&self.view.ledger, clock).await;
+                }
+            };
+            tokio::join!(store.redis().run(), shared, told);
         } else {
             told.await;
         }
@@ -251,8 +269,21 @@ impl Accounting {
         }
     }
 
+    /// Tells other replicas what was used until now, `within`; to be called while [`run`](Self::run) runs.
+    pub async fn share(&self, clock: &Clock, within: Duration) {
+        if let Some(shared) = self.view.shared.get() {
+            let told = shared.push(&self.view.ledger, clock.now());
+            if !tokio::time::timeout(within, told).await.unwrap_or(false) {
+                tracing::warn!("the last sums of use could not be told to the shared store");
+            }
+        }
+    }
+
     /// Writes and sends what waits, `within`.
     pub fn close(&self, within: Duration) {
+        if let Some(sums) = &self.sums {
+            sums.flush();
+        }
         self.sinks.close(within);
         if let Some(thresholds) = &self.thresholds {
             thresholds.close(within);
@@ -260,7 +291,7 @@ impl Accounting {
     }
 }
 
-/// How users stand in records, with the access log's hash.
+/// How users stand in records.
 #[must_use]
 pub fn privacy(users: Users, hash: &Arc<UserHash>) -> UserPrivacy {
     match users {
@@ -360,36 +391,4 @@ fn thresholds(
     };
     let receiver = receiver("budgets.webhook", target, outbound)?;
     Ok(Some(crate::usage::Thresholds::start(receiver, clock)?))
-}
-
-/// Counts what a shared store does, and hears of its thresholds.
-struct Watcher {
-    metrics: Arc<Metrics>,
-    crossed: mpsc::Sender<Crossed>,
-}
-
-impl Observer for Watcher {
-    fn operation(&self, operation: Operation, is_ok: bool, took: Duration) {
-        let metrics = &self.metrics.usage;
-        metrics.store_called(operation.label(), is_ok, took);
-    }
-
-    fn up(&self, is_up: bool) {
-        self.metrics.usage.store_up(is_up);
-    }
-
-    fn crossed(&self, crossing: Crossing) {
-        let crossed = Crossed {
-            scope: crossing.scope,
-            kind: crossing.kind,
-            percent: crossing.percent,
-            used: crossing.used,
-            limit: crossing.limit,
-            window: u32::try_from(crossing.resets_at / 60).unwrap_or(u32::MAX),
-            ends_at: crossing.resets_at,
-            user: crossing.user,
-        };
-        // Where nobody keeps up, it is not told.
-        let _ = self.crossed.try_send(crossed);
-    }
 }

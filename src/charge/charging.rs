@@ -92,9 +92,18 @@ impl Charge {
         self.permit.as_ref().map_or(&[], Permit::standings)
     }
 
-    /// The request goes up.
-    pub fn sent(&mut self) {
+    /// The request goes up, in the session that its token names.
+    pub fn sent(&mut self, session_id: Option<&HeaderValue>) {
         self.stage = Stage::Sent;
+        self.belongs_to(session_id);
+    }
+
+    /// It is of the session that Behest was told (`X-Session-Id`), which a mint may have chosen.
+    pub fn belongs_to(&mut self, session_id: Option<&HeaderValue>) {
+        let known = session_id.and_then(|id| id.to_str().ok());
+        if let Some(id) = known.filter(|id| self.bill.session_id.as_deref() != Some(*id)) {
+            self.bill.session_id = self.charger.terms.privacy.session(id);
+        }
     }
 
     /// An answer's head is here, and it is no error.

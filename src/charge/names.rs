@@ -4,9 +4,17 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use dashmap::DashMap;
+use zeroize::Zeroizing;
 
 use crate::identity::UserId;
+use crate::secret::Secret;
+
+/// Keys the hashes by which stores know users, where `usage.hash_key` gives no key: like a session's id
+/// such a hash is a name and no capability, and must survive every rotation of keys. With that key, it
+/// makes theirs of it.
+const ACCOUNT_KEY: &[u8] = b"behest-gateway account";
 
 /// Accounts that are known by name, at most.
 const MOST: usize = 100_000;
@@ -82,9 +90,31 @@ impl Names {
     }
 }
 
+/// The key of the hashes by which stores know users.
+pub(super) fn account_key(hash_key: Option<&Secret>) -> hmac::Key {
+    let Some(hash_key) = hash_key else {
+        return hmac::Key::new(hmac::HMAC_SHA256, ACCOUNT_KEY);
+    };
+    let own = hmac::Key::new(hmac::HMAC_SHA256, hash_key.expose());
+    // Another key than that of the hashes in records, which people see.
+    let derived = Zeroizing::new(hmac::sign(&own, ACCOUNT_KEY).as_ref().to_vec());
+    hmac::Key::new(hmac::HMAC_SHA256, &derived)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn accounts_have_the_key_that_is_configured_and_not_that_of_records() {
+        let of = |key: Option<&Secret>| hmac::sign(&account_key(key), b"ada").as_ref().to_vec();
+        let (one, other) = (Secret::new("one"), Secret::new("other"));
+        assert_eq!(of(Some(&one)), of(Some(&one)));
+        assert_ne!(of(Some(&one)), of(Some(&other)));
+        assert_ne!(of(Some(&one)), of(None));
+        let records = hmac::Key::new(hmac::HMAC_SHA256, b"one");
+        assert_ne!(of(Some(&one)), hmac::sign(&records, b"ada").as_ref());
+    }
 
     #[test]
     fn a_name_is_reckoned_once_and_follows_the_tier() {

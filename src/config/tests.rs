@@ -141,6 +141,7 @@ fn every_example_of_the_reference_can_be_read() {
             "admin_token",
             "session_password",
             "usage_token",
+            "usage_hash_key",
         ];
         let secrets = secrets.map(|s| format!("/run/secrets/{s}"));
         let known = files.iter().map(ToString::to_string).chain(secrets);

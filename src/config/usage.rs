@@ -9,21 +9,41 @@ use super::bounds::{absolute, any, bytes, count, lasting};
 use super::fields::{Fields, Key, key};
 use super::url::UpstreamUrl;
 use super::values::{Size, Value, quoted};
+use crate::secret::Secret;
+use crate::session::{SecretWeakness, secret_weakness};
 use crate::usage::{FileConfig, SpoolConfig, Target, UsageConfig, Users, WebhookConfig};
 
 const DAY: Duration = Duration::from_hours(24);
 
+/// Of `usage.hash_key`: who has records or a store may try keys without end.
+const LEAST_KEY: usize = 32;
+
 /// `[usage]`
 pub(super) fn usage(fields: &mut Fields) -> UsageConfig {
     let users = fields.read(&USERS, Users::Hashed, any);
+    let hash_key = hash_key(fields);
     let retention = fields.read(&RETENTION, 35 * DAY, lasting(DAY..=400 * DAY));
     UsageConfig {
         users,
+        hash_key,
         retention,
         file: file(fields, retention),
         webhook: webhook(fields, retention),
         thresholds: target(fields, &THRESHOLDS_URL, &THRESHOLDS_TOKEN),
     }
+}
+
+fn hash_key(fields: &mut Fields) -> Option<Secret> {
+    let (key, origin) = fields.secret(&HASH_KEY)?;
+    let fault = if key.len() < LEAST_KEY {
+        "is too short: 32 bytes are the least that cannot be guessed; make one with `openssl rand -base64 33`"
+    } else if secret_weakness(key.expose()) == Some(SecretWeakness::Sample) {
+        "is a sample value that everybody knows; make one with `openssl rand -base64 33`"
+    } else {
+        return Some(key);
+    };
+    fields.problem_at(&HASH_KEY, &origin, fault);
+    None
 }
 
 fn file(fields: &mut Fields, retention: Duration) -> Option<FileConfig> {
@@ -112,18 +132,19 @@ impl Value for Users {
     }
 
     fn to_toml(&self) -> String {
-        quoted(match self {
-            Self::Plain => "plain",
-            Self::Hashed => "hashed",
-            Self::None => "none",
-        })
+        quoted(self.label())
     }
 }
 
 const USERS: Key = key(
     "usage.users",
-    "How users stand in records, on pages and in webhooks: \"plain\", \"hashed\" (as in the access log) or \"none\".",
+    "How users stand in records, on pages and in webhooks: \"plain\", \"hashed\" or \"none\".",
 );
+const HASH_KEY: Key = key(
+    "usage.hash_key",
+    "Keys their hashes, and the names of budgets' accounts: at least 32 bytes, the same on all replicas. A new one begins all counts anew, and accounts only change with a restart; default: records and pages have the access log's hash, accounts one without a secret.",
+)
+.example("{ file = \"/run/secrets/usage_hash_key\" }");
 const RETENTION: Key = key(
     "usage.retention",
     "Sums, rotated files and spooled batches are kept so long, 1day to 400days.",

@@ -265,6 +265,7 @@ fn secrets(config: &Config) -> Vec<(&'static str, &Secret)> {
             "telemetry.user_hash_key",
             config.telemetry.user_hash_key.as_ref(),
         ),
+        ("usage.hash_key", config.usage.hash_key.as_ref()),
     ];
     let named = named.into_iter();
     named

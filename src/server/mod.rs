@@ -48,6 +48,9 @@ pub type Reload = Box<dyn Fn() -> Result<Loaded, ConfigProblems> + Send>;
 /// For usage records that wait when all requests have ended.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
 
+/// For other replicas to be told what was used until then.
+const LAST_SUMS: Duration = Duration::from_secs(2);
+
 /// After the drain limit, live streams get this long to say that they are cut.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -273,6 +276,10 @@ impl Control {
         workers.accept_waiting(&listener).await;
         drop(listener);
         self.finish(workers).await;
+        if let Some(accounting) = self.process.accounting.get() {
+            let clock = &self.process.clock;
+            accounting.share(clock, LAST_SUMS).await;
+        }
         admin.abort();
         calling.abort();
         sharing.abort();

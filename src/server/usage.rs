@@ -17,7 +17,7 @@ use crate::clock::Now;
 use crate::gateway::Gateway;
 use crate::metering::Cost;
 use crate::telemetry::metrics::Metrics;
-use crate::usage::{AccountStanding, LiveRequest, Query, QueryError, UsageView};
+use crate::usage::{AccountStanding, LiveRequest, Query, QueryError, Scope, UsageView};
 
 /// Requests under way that are told one by one: the oldest.
 const LISTED: usize = 100;
@@ -35,19 +35,11 @@ pub(super) async fn report(
         Ok(query) => query,
         Err(error) => return refused(&error),
     };
-    // Off this thread, which accepts connections: it looks at every sum of the span.
-    let report = tokio::task::spawn_blocking(move || {
-        view.ledger.fold(now);
-        view.ledger.report(&query)
-    });
-    match report.await {
-        Ok(report) => json(StatusCode::OK, &report),
-        Err(error) => {
-            tracing::error!(%error, "the usage report");
-            let told = json!({ "error": { "message": "the report cannot be made; see the log" } });
-            json(StatusCode::INTERNAL_SERVER_ERROR, &told)
-        }
+    if let Some(report) = view.report(query, now).await {
+        return json(StatusCode::OK, &report);
     }
+    let told = json!({ "error": { "message": "the report cannot be made; see the log" } });
+    json(StatusCode::INTERNAL_SERVER_ERROR, &told)
 }
 
 /// `GET /usage/live`.
@@ -68,6 +60,8 @@ pub(super) fn live(
     let cache = counts(metrics, "token_cache_total");
     let page = json!({
         "now": time(now.unix),
+        // Whatever the store: each replica knows its own.
+        "scope": Scope::ThisReplica,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": now.elapsed.as_secs(),
         "requests": requests(view, now),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::Uri;
+use serde::{Deserialize, Serialize};
 
 use super::sink::{FileConfig, WebhookConfig};
 use crate::secret::Secret;
@@ -12,6 +13,10 @@ use crate::secret::Secret;
 pub struct UsageConfig {
     /// How users stand in records and on pages; default: hashed.
     pub users: Users,
+    /// Keys the hashes of users in records and sums, and those by which stores know them
+    /// (`usage.hash_key`, 32 bytes or more); `None`: records have the access log's hash, and stores one
+    /// whose key is no secret.
+    pub hash_key: Option<Secret>,
     /// How long records and sums are kept; default 35 days.
     pub retention: Duration,
     /// The file of records; `None`: none is written.
@@ -23,15 +28,28 @@ pub struct UsageConfig {
 }
 
 /// How users stand in records.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Users {
     /// As the app calls them.
     Plain,
-    /// As a keyed hash, the same as in the access log.
+    /// As a keyed hash.
     #[default]
     Hashed,
     /// Not at all.
     None,
+}
+
+impl Users {
+    /// As configuration writes it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Hashed => "hashed",
+            Self::None => "none",
+        }
+    }
 }
 
 /// Where something is posted to.

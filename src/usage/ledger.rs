@@ -9,7 +9,10 @@
 mod accounts;
 mod books;
 mod delta;
+mod file;
+mod part;
 mod series;
+mod shared;
 mod sums;
 mod tally;
 
@@ -17,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::config::Users;
 use super::per_thread::PerThread;
 use super::record::UsageRecord;
 use crate::clock::Now;
@@ -24,6 +28,9 @@ use crate::clock::Now;
 pub(super) use self::accounts::DAY;
 pub(super) use self::books::{Books, MINUTES_KEPT};
 pub use self::delta::{AccountRow, LedgerDelta, SeriesRow};
+pub use self::file::LedgerFile;
+pub(super) use self::part::Part;
+pub use self::shared::SharedLedger;
 pub use self::sums::Sums;
 
 /// The name under which everything is added up that has no room of its own.
@@ -52,6 +59,8 @@ struct Kept {
     all: Books,
     /// What this process itself counted since the last [`Ledger::take_delta`]; `None`: nobody asks.
     own: Option<Books>,
+    /// How users are called in them; `None`: not said yet.
+    users: Option<Users>,
 }
 
 impl Ledger {
@@ -62,6 +71,7 @@ impl Ledger {
         let kept = Kept {
             all: Books::default(),
             own: has_deltas.then(Books::default),
+            users: None,
         };
         Self {
             waiting: PerThread::default(),
@@ -74,6 +84,24 @@ impl Ledger {
     pub fn retain(&self, retention: Duration) {
         let secs = retention.as_secs();
         self.retention_secs.store(secs, Ordering::Relaxed);
+    }
+
+    /// Users are called so from now on. What was counted under other names is dropped: whoever wants none
+    /// kept, or none that can be read, wants that at once.
+    pub fn call(&self, users: Users) {
+        let mut kept = self.kept();
+        self.enter_all(&mut kept);
+        if kept.users.replace(users).is_some_and(|old| old != users) {
+            kept.all.forget_names();
+            if let Some(own) = &mut kept.own {
+                own.forget_names();
+            }
+        }
+    }
+
+    /// What this process counts is from now on also kept for [`Ledger::take_delta`].
+    pub fn keep_deltas(&self) {
+        self.kept().own.get_or_insert_default();
     }
 
     /// Counts one request. From any thread; well under a microsecond.
@@ -100,7 +128,7 @@ impl Ledger {
     pub fn fold(&self, now: Now) {
         let mut kept = self.kept();
         self.enter_all(&mut kept);
-        let retention = Duration::from_secs(self.retention_secs.load(Ordering::Relaxed));
+        let retention = self.retention();
         kept.all.prune(now, retention);
         if let Some(own) = &mut kept.own {
             own.prune(now, retention);
@@ -124,6 +152,26 @@ impl Ledger {
         let mut kept = self.kept();
         self.enter_all(&mut kept);
         kept.all.rows()
+    }
+
+    /// The same, and the next delta begins after it.
+    pub(super) fn take_snapshot(&self) -> (Users, LedgerDelta) {
+        let mut kept = self.kept();
+        self.enter_all(&mut kept);
+        if let Some(own) = &mut kept.own {
+            *own = Books::default();
+        }
+        (kept.users.unwrap_or_default(), kept.all.rows())
+    }
+
+    /// How users are called.
+    pub(super) fn users(&self) -> Users {
+        self.kept().users.unwrap_or_default()
+    }
+
+    /// How long hours and days are kept.
+    pub(super) fn retention(&self) -> Duration {
+        Duration::from_secs(self.retention_secs.load(Ordering::Relaxed))
     }
 
     /// Adds what another process, or this one before a restart, has counted. It is in no delta of this

@@ -1,7 +1,8 @@
 //! How users stand in usage records, on pages and in webhooks: as they are, hashed, or not at all.
 //!
 //! Guarantees: with [`UserPrivacy::None`] neither a user nor anything that leads to one is kept; with
-//! [`UserPrivacy::Hashed`] the hash is the access log's, so that records and log lines can be joined.
+//! [`UserPrivacy::Hashed`] the hash is the access log's, so that records and log lines can be joined, unless
+//! the two are given keys of their own (`usage.hash_key`, `telemetry.user_hash_key`).
 
 use std::fmt;
 use std::sync::Arc;

@@ -7,17 +7,20 @@
 mod query;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
 
 pub use self::query::{Query, QueryError, Split, Step};
-use super::ledger::{Books, Ledger, Sums};
+use super::ledger::{Books, Ledger, Part, Sums};
 use crate::metering::Cost;
 
 /// What was used.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    /// Whose use it is.
+    pub scope: Scope,
     /// The first moment that is counted (RFC 3339): where a step of the ledger begins.
     pub from: String,
     /// The first moment that is not counted any more: where a step of the ledger ends.
@@ -32,6 +35,17 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Rows that the limit left out.
     pub left_out: usize,
+}
+
+/// Whose use is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Scope {
+    /// This process's, and with `store.path` that of those before it.
+    #[serde(rename = "this replica")]
+    ThisReplica,
+    /// That of all that share the store.
+    #[serde(rename = "all replicas")]
+    AllReplicas,
 }
 
 /// One line of a report.
@@ -98,12 +112,27 @@ impl Ledger {
     /// Answers `query`. It looks at every sum of the span: not to be called on a thread that serves.
     #[must_use]
     pub fn report(&self, query: &Query) -> Report {
-        self.read(|books| query.answer(books))
+        self.read(|books| query.answer(books, Scope::ThisReplica))
     }
 }
 
 impl Query {
-    fn answer(&self, books: &Books) -> Report {
+    /// The sums that it is answered from.
+    pub(super) fn part(&self) -> Part {
+        match (self.split, self.resolution) {
+            (Some(Split::User), _) => Part::Users,
+            (Some(Split::Session), _) => Part::Sessions,
+            (None, _) if self.user.is_some() => Part::Users,
+            (_, Step::Minute) => Part::Minutes,
+            (_, Step::Hour | Step::Day) => Part::Hours,
+        }
+    }
+
+    pub(super) fn span(&self) -> &Range<u64> {
+        &self.span
+    }
+
+    pub(super) fn answer(&self, books: &Books, scope: Scope) -> Report {
         let mut totals = Sums::default();
         let mut sums: HashMap<Mark, Sums> = HashMap::new();
         let step = self.time.map(Step::seconds);
@@ -114,25 +143,22 @@ impl Query {
             sums.entry(mark).or_default().add(more);
         };
         let span = self.span.clone();
-        match self.split {
-            Some(Split::User) => {
+        match self.part() {
+            Part::Users => {
+                let is_split = self.split.is_some();
                 let rows = books.users.within(span);
                 rows.filter(|(_, user, _)| self.has_user(user))
-                    .for_each(|(at, user, sums)| count(at, Some(user), sums));
+                    .for_each(|(at, user, sums)| count(at, is_split.then_some(user), sums));
             }
-            Some(Split::Session) => {
+            Part::Sessions => {
                 let rows = books.sessions.within(span);
                 rows.for_each(|(at, session, sums)| count(at, Some(session), sums));
             }
-            None if self.user.is_some() => {
-                let rows = books.users.within(span);
-                rows.filter(|(_, user, _)| self.has_user(user))
-                    .for_each(|(at, _, sums)| count(at, None, sums));
-            }
-            None | Some(Split::Tier | Split::Model) => {
-                let series = match self.resolution {
-                    Step::Minute => &books.minutes,
-                    Step::Hour | Step::Day => &books.hours,
+            part @ (Part::Minutes | Part::Hours) => {
+                let series = if part == Part::Minutes {
+                    &books.minutes
+                } else {
+                    &books.hours
                 };
                 for (at, tier, model, sums) in series.within(span) {
                     let is_meant = |asked: &Option<String>, found| {
@@ -149,14 +175,14 @@ impl Query {
                 }
             }
         }
-        self.report(&totals, sums)
+        self.report(scope, &totals, sums)
     }
 
     fn has_user(&self, user: &str) -> bool {
         self.user.as_deref().is_none_or(|asked| asked == user)
     }
 
-    fn report(&self, totals: &Sums, mut sums: HashMap<Mark, Sums>) -> Report {
+    fn report(&self, scope: Scope, totals: &Sums, mut sums: HashMap<Mark, Sums>) -> Report {
         if self.time.is_none() && self.split.is_none() {
             sums.clear();
         }
@@ -173,6 +199,7 @@ impl Query {
             figures: Figures::from(&sums),
         };
         Report {
+            scope,
             from: time(self.span.start),
             to: time(self.span.end),
             resolution: self.resolution.label(),

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, SharedLedger};
 use super::live::LiveRequests;
 use super::refusals::Refusals;
+use super::report::{Query, Report, Scope};
 use crate::budget::Standing;
 use crate::clock::Now;
 
@@ -18,6 +19,8 @@ pub struct UsageView {
     pub refusals: Refusals,
     /// How budgets stand; unset: there are none. Set once, at the start.
     pub budgets: OnceLock<BudgetView>,
+    /// What all replicas have used; unset: this process counts by itself. Set once, at the start.
+    pub shared: OnceLock<SharedLedger>,
 }
 
 impl UsageView {
@@ -29,7 +32,31 @@ impl UsageView {
             live: Arc::default(),
             refusals: Refusals::default(),
             budgets: OnceLock::new(),
+            shared: OnceLock::new(),
         }
+    }
+
+    /// Answers `query` from the sums of all replicas where they are shared and the store answers in time,
+    /// else from this process's own.
+    pub async fn report(self: Arc<Self>, query: Query, now: Now) -> Option<Report> {
+        let shared = match self.shared.get() {
+            Some(shared) => {
+                let (part, span) = (query.part(), query.span());
+                shared.look(&self.ledger, part, span, now).await
+            }
+            None => None,
+        };
+        // Off this thread, which accepts connections: it looks at every sum of the span.
+        let made = tokio::task::spawn_blocking(move || {
+            if let Some(books) = shared {
+                return query.answer(&books, Scope::AllReplicas);
+            }
+            self.ledger.fold(now);
+            self.ledger.report(&query)
+        });
+        made.await
+            .inspect_err(|error| tracing::error!(%error, "the usage report"))
+            .ok()
     }
 }
 

@@ -67,6 +67,23 @@ async fn every_answer_is_recorded_with_what_it_says_that_it_used() {
 }
 
 #[tokio::test]
+async fn a_record_is_of_the_session_that_behest_is_told() {
+    for source in ["claim", "minted"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("usage.jsonl");
+        let file = ("GATEWAY_USAGE__FILE__PATH", path.to_str().unwrap());
+        let stage = Stage::with(&[file, ("GATEWAY_SESSION_ID__SOURCE", source)]).await;
+        asked(&stage, "ada", false).await;
+        until("it is recorded", async || records(&path).len() == 1).await;
+        let told = stage.emulator.log().read(|seen| {
+            let chat = seen.to_path("/v1/chat/completions").next().unwrap();
+            chat.header("x-session-id").unwrap().to_owned()
+        });
+        assert_eq!(records(&path)[0]["session_id"], told, "{source}");
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_does_not_say_is_unknown_and_one_that_is_left_is_partial() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("usage.jsonl");

@@ -64,6 +64,7 @@ mod tokens;
 mod upstream_connections;
 mod upstream_faults;
 mod usage_pages;
+mod usage_sums;
 mod websockets;
 mod wiped;
 mod withheld_errors;

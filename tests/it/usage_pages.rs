@@ -91,11 +91,13 @@ async fn figures_are_json_and_a_bad_question_is_told_the_fix() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["cache-control"], "no-store");
     let report = json(&answer);
+    assert_eq!(report["scope"], "this replica");
     assert_eq!(report["by"], serde_json::json!(["hour", "tier"]));
     assert!(report["rows"].is_array() && report["totals"]["cost_usd"].is_number());
     let live = visit(&stage, Method::GET, "/usage/live", Some(TOKEN)).await;
     let live = json(&live);
     assert_eq!(live["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(live["scope"], "this replica");
     assert_eq!(live["mint"]["paused"], false);
     assert!(live["requests"]["oldest"].is_array());
     let refused = visit(&stage, Method::GET, "/usage?by=colour", Some(TOKEN)).await;

@@ -61,7 +61,8 @@ pub fn push_hex(to: &mut Vec<u8>, number: u64) {
 }
 
 /// The entry of a line without its newline; `None` where the checksum is another.
-pub(super) fn entry(line: &[u8]) -> Option<&[u8]> {
+#[must_use]
+pub fn entry(line: &[u8]) -> Option<&[u8]> {
     let (head, entry) = line.split_at_checked(HEAD)?;
     let (sum, space) = head.split_at_checked(8)?;
     let sum = u32::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok()?;

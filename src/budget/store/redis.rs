@@ -14,6 +14,8 @@
 //! | `behest:{U}` | a hash: a user's counters, reservations, and the last settlement of each gateway | a day after its last window |
 //! | `behest:{U}:S` | a hash: the same of one session's limits | a day after its last window |
 //! | `behest:{revocations}:…` | four: entries, and their names by version and by end | a day after the last revocation |
+//! | `behest:{usage}:m:…`, `…:h:…`, `…:users:…`, `…:sessions:…` | hashes: what was used, by minute, hour or day | with `usage.retention`; minutes after two hours |
+//! | `behest:{usage}:batches` | a hash: the last batch of each gateway that is in them | a week after the last |
 //! | `behest:probe` | nothing; written once a second | 1 min |
 //!
 //! `U` and `S` are keyed hashes of user and session, 22 characters of base64url: no name reaches the
@@ -28,7 +30,7 @@
 //! ```text
 //! ACL SETUSER gateway on >PASSWORD resetkeys ~behest:* resetchannels -@all
 //!   +evalsha +eval +ping +select
-//!   +time +set +hget +hset +hmget +hgetall +hdel +expire
+//!   +time +set +hget +hset +hmget +hgetall +hdel +hlen +expire
 //!   +zadd +zrem +zrangebyscore
 //! ```
 //! In a cluster also `+cluster|slots +cluster|shards +readonly`; sentinels are asked for
@@ -55,6 +57,7 @@ mod outbox;
 mod permit;
 mod script;
 mod shared_log;
+mod shared_sums;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -72,6 +75,7 @@ pub use self::hold::Span;
 pub use self::observer::{Crossing, Observer, Operation};
 pub use self::permit::Permit;
 pub use self::shared_log::{Known, News, SharedLog};
+pub use self::shared_sums::{FIGURES, SharedSums, SumsBatch, SumsBucket};
 
 use hold::{Hold, Seen};
 use link::Link;
@@ -171,6 +175,13 @@ impl RedisStore {
     pub fn log(&self, name: &'static str) -> SharedLog {
         let inner = Arc::clone(&self.0);
         SharedLog { inner, name }
+    }
+
+    /// Sums of `name` in the same store, over the same connection.
+    #[must_use]
+    pub fn sums(&self, name: &'static str) -> SharedSums {
+        let inner = Arc::clone(&self.0);
+        SharedSums { inner, name }
     }
 
     /// Whether the store answers.

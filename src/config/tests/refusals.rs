@@ -379,3 +379,12 @@ fn an_app_is_another_origin_and_nothing_more() {
         );
     }
 }
+
+#[test]
+fn a_key_of_hashes_that_can_be_guessed_is_refused() {
+    let refused = |key: &str| refusal("", &[("GATEWAY_USAGE__HASH_KEY", key)]);
+    let text = refused("thirty-one-bytes-are-too-few-12");
+    assert!(text.contains("usage.hash_key"), "{text}");
+    assert!(text.contains("32 bytes are the least"), "{text}");
+    assert!(!text.contains("thirty"), "{text}");
+}

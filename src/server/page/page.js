@@ -95,6 +95,7 @@ function draw(now, series, users, step, split) {
   panels.refusals(now.refusals);
   panels.health(now);
   if (series) {
+    panels.scope(series, now.store);
     panels.totals(series);
     panels.users(users);
     charts.cost.show({ ...columns(series, (row) => row.cost_usd, step, split), step });

@@ -17,6 +17,14 @@ function replace(id, rows, empty) {
   byId(id).replaceChildren(...(rows.length > 0 ? rows : [element('p', 'empty', empty)]));
 }
 
+/** Whose sums they are, where replicas share a store; what is under way is always one replica's. */
+export function scope(report, store) {
+  const shares = store?.kind === 'redis';
+  const isAll = report.scope === 'all replicas';
+  const whose = isAll ? 'Sums of all replicas' : 'Sums of this replica alone: the shared store does not answer';
+  write('scope', shares ? `${whose}. Budgets as this replica saw them; under way, refusals and health are its own.` : '');
+}
+
 export function totals({ totals: sums }) {
   write('total-cost', usd(sums.cost_usd));
   write('total-cost-note', sums.unpriced > 0 ? `${count(sums.unpriced)} ${sums.unpriced === 1 ? 'request' : 'requests'} without a price` : '');

@@ -11,10 +11,10 @@ use super::tally::Tally;
 pub(in crate::usage) const DAY: u64 = 86_400;
 
 /// Names of today and yesterday that have a place of their own.
-const RECENT: usize = 10_000;
+pub(super) const RECENT: usize = 10_000;
 
 /// Names of a day before that.
-const PAST: usize = 1_000;
+pub(super) const PAST: usize = 1_000;
 
 /// Sums by day and name.
 #[derive(Default)]

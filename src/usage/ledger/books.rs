@@ -45,6 +45,12 @@ impl Books {
         }
     }
 
+    /// Drops users and sessions.
+    pub(super) fn forget_names(&mut self) {
+        self.users = Accounts::default();
+        self.sessions = Accounts::default();
+    }
+
     pub(super) fn merge(&mut self, delta: &LedgerDelta) {
         for (series, rows) in [
             (&mut self.minutes, &delta.minutes),

@@ -25,6 +25,19 @@ impl LedgerDelta {
     pub fn is_empty(&self) -> bool {
         self.minutes.is_empty() && self.hours.is_empty()
     }
+
+    /// Leaves `most` rows of each kind, and returns the rest.
+    pub(super) fn split_off(&mut self, most: usize) -> Self {
+        fn rest<T>(rows: &mut Vec<T>, most: usize) -> Vec<T> {
+            rows.split_off(most.min(rows.len()))
+        }
+        Self {
+            minutes: rest(&mut self.minutes, most),
+            hours: rest(&mut self.hours, most),
+            users: rest(&mut self.users, most),
+            sessions: rest(&mut self.sessions, most),
+        }
+    }
 }
 
 /// One sum over time.

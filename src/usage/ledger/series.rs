@@ -12,10 +12,10 @@ use crate::metering::ModelName;
 use crate::usage::UsageRecord;
 
 /// Tiers in one step of time that have a place of their own; twice as many while it lasts.
-const TIERS: usize = 16;
+pub(super) const TIERS: usize = 16;
 
 /// Models of one tier in one step of time, likewise.
-const MODELS: usize = 24;
+pub(super) const MODELS: usize = 24;
 
 /// Sums by step of time, tier and model.
 pub(in crate::usage) struct Series {

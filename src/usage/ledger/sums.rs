@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::budget::store::redis::FIGURES;
 use crate::metering::{Certainty, Cost, Tokens};
 use crate::usage::UsageRecord;
 
@@ -22,26 +23,87 @@ const PASSED_ON: [&str; 7] = [
 #[serde(default)]
 pub struct Sums {
     /// Requests, the refused ones included.
+    #[serde(skip_serializing_if = "none")]
     pub requests: u32,
     /// Of these, refused by the gateway itself.
+    #[serde(skip_serializing_if = "none")]
     pub refused: u32,
     /// Of these, answered, but broken off before they said what they used.
+    #[serde(skip_serializing_if = "none")]
     pub partial: u32,
     /// Of these, answered, and never said what they used.
+    #[serde(skip_serializing_if = "none")]
     pub unknown: u32,
     /// Of these, with known tokens of a model whose price is not known.
+    #[serde(skip_serializing_if = "none")]
     pub unpriced: u32,
     /// Prompt tokens, cached ones included.
+    #[serde(skip_serializing_if = "nothing")]
     pub prompt: u64,
     /// Of these, from a cache.
+    #[serde(skip_serializing_if = "nothing")]
     pub cached: u64,
     /// Completion tokens.
+    #[serde(skip_serializing_if = "nothing")]
     pub completion: u64,
     /// Nano-dollars.
+    #[serde(skip_serializing_if = "nothing")]
     pub cost: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn none(count: &u32) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn nothing(amount: &u64) -> bool {
+    *amount == 0
+}
+
 impl Sums {
+    /// In the order of the fields, as stores hold them.
+    pub(super) fn figures(&self) -> [u64; FIGURES] {
+        [
+            self.requests.into(),
+            self.refused.into(),
+            self.partial.into(),
+            self.unknown.into(),
+            self.unpriced.into(),
+            self.prompt,
+            self.cached,
+            self.completion,
+            self.cost,
+        ]
+    }
+
+    /// The same again.
+    pub(super) fn from_figures(figures: [u64; FIGURES]) -> Self {
+        let small = |figure: u64| u32::try_from(figure).unwrap_or(u32::MAX);
+        let [
+            requests,
+            refused,
+            partial,
+            unknown,
+            unpriced,
+            prompt,
+            cached,
+            completion,
+            cost,
+        ] = figures;
+        Self {
+            requests: small(requests),
+            refused: small(refused),
+            partial: small(partial),
+            unknown: small(unknown),
+            unpriced: small(unpriced),
+            prompt,
+            cached,
+            completion,
+            cost,
+        }
+    }
+
     /// One request's.
     #[must_use]
     pub fn of(record: &UsageRecord) -> Self {

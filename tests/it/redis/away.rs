@@ -113,7 +113,7 @@ async fn closed_refuses_at_once_and_by_family() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settlement_whose_answer_is_lost_is_told_again_and_counted_once() {
     let redis = Redis::start();
-    let wire = Wire::to(redis.address()).await;
+    let wire = Wire::to(redis.address(), SETTLEMENT).await;
     let replica = Replica::new(&format!("redis://{}", wire.address)).await;
     let ask = claim(1, 10, &[(LimitKind::TokensPerDay, 1000)], &[]);
     for round in 1..=5 {
@@ -150,15 +150,19 @@ fn signal(pid: u32, name: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Passes bytes on; asked to, it cuts a connection in place of the next answer to a settlement.
-struct Wire {
-    address: SocketAddr,
-    cut_next: Arc<AtomicBool>,
-    cuts: Arc<AtomicUsize>,
+/// What a settlement has in it: its thresholds.
+const SETTLEMENT: &[u8] = b"50 80 10";
+
+/// Passes bytes on; asked to, it cuts a connection in place of the next answer to a call that has a mark
+/// in it.
+pub(super) struct Wire {
+    pub(super) address: SocketAddr,
+    pub(super) cut_next: Arc<AtomicBool>,
+    pub(super) cuts: Arc<AtomicUsize>,
 }
 
 impl Wire {
-    async fn to(server: SocketAddr) -> Self {
+    pub(super) async fn to(server: SocketAddr, mark: &'static [u8]) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let wire = Self {
             address: listener.local_addr().unwrap(),
@@ -169,7 +173,7 @@ impl Wire {
         tokio::spawn(async move {
             while let Ok((caller, _)) = listener.accept().await {
                 let (cut_next, cuts) = (Arc::clone(&cut_next), Arc::clone(&cuts));
-                tokio::spawn(async move { pass(caller, server, &cut_next, &cuts).await });
+                tokio::spawn(async move { pass(caller, (server, mark), &cut_next, &cuts).await });
             }
         });
         wire
@@ -178,24 +182,24 @@ impl Wire {
 
 async fn pass(
     mut caller: TcpStream,
-    server: SocketAddr,
+    (server, mark): (SocketAddr, &[u8]),
     cut_next: &AtomicBool,
     cuts: &AtomicUsize,
 ) {
     let mut server = TcpStream::connect(server).await.unwrap();
     let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
-    let mut is_settling = false;
+    let mut is_marked = false;
     loop {
         tokio::select! {
             read = caller.read(&mut up) => {
                 let Ok(1..) = read else { return };
                 let sent = &up[..read.unwrap()];
-                is_settling |= sent.windows(8).any(|it| it == b"50 80 10");
+                is_marked |= sent.windows(mark.len()).any(|it| it == mark);
                 server.write_all(sent).await.unwrap();
             }
             read = server.read(&mut down) => {
                 let Ok(1..) = read else { return };
-                if is_settling && cut_next.swap(false, Ordering::SeqCst) {
+                if is_marked && cut_next.swap(false, Ordering::SeqCst) {
                     cuts.fetch_add(1, Ordering::SeqCst);
                     return;
                 }

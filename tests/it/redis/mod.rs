@@ -6,6 +6,7 @@ mod kinds;
 mod revoked;
 mod rule;
 mod secured;
+mod sums;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

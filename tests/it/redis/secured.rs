@@ -1,14 +1,16 @@
 //! Users with least rights, and TLS.
 
+use std::time::Duration;
+
 use behest_gateway::budget::LimitKind;
-use behest_gateway::budget::store::redis::RedisConfig;
+use behest_gateway::budget::store::redis::{FIGURES, RedisConfig, SumsBatch, SumsBucket};
 
 use super::{DAY, Replica, claim, config, now, spans, tokens_used};
 use crate::support::redis::{Redis, free_port};
 
 /// As the documentation of the store says.
 const RIGHTS: &str = "resetkeys ~behest:* resetchannels -@all +evalsha +eval +ping +select +time +set \
-                      +hget +hset +hmget +hgetall +hdel +expire +zadd +zrem +zrangebyscore";
+                      +hget +hset +hmget +hgetall +hdel +hlen +expire +zadd +zrem +zrangebyscore";
 
 /// One life of a reservation, and its look.
 async fn counts(replica: &Replica) {
@@ -30,6 +32,26 @@ async fn counts(replica: &Replica) {
     replica.told().await;
     assert_eq!(replica.store.dropped(), 0);
     assert_eq!(replica.stand(&ask).await, [(0, 0), (4, 0), (0, 0), (4, 0)]);
+    adds_up(replica).await;
+}
+
+/// All that is done with sums.
+async fn adds_up(replica: &Replica) {
+    let sums = replica.store.sums("usage");
+    let row = |name: &str| (name.to_owned(), [1; FIGURES]);
+    let batch = SumsBatch {
+        number: 1,
+        buckets: vec![SumsBucket {
+            key: "h:0".to_owned(),
+            expiry: Duration::from_mins(1),
+            rows: vec![row("one"), row("two")],
+        }],
+    };
+    assert_eq!(sums.add(&batch).await, Some(vec![2]));
+    let pairs = [("two".to_owned(), "one".to_owned())];
+    assert!(sums.fold("h:0", &pairs).await);
+    let held = vec![vec![("one".to_owned(), [2; FIGURES])]];
+    assert_eq!(sums.read(&["h:0".to_owned()]).await, Some(held));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,14 @@ pub(super) static PUBLISH: LazyLock<Script> =
 pub(super) static SINCE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("since.lua")));
 
+pub(super) static ADD: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("sum.lua"), include_str!("add.lua"))));
+
+pub(super) static MOVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(concat!(include_str!("sum.lua"), include_str!("move.lua"))));
+
+pub(super) static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
+
 pub(super) static PROBE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("probe.lua")));
 
