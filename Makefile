@@ -65,7 +65,7 @@ test-deploy: $(NODE_MODULES)
 test: test-rust test-deploy e2e ## Every test: Rust, documentation, deployment files, Node, Python, browser
 
 .PHONY: test-rust
-test-rust: ## Rust's unit, integration and documentation tests
+test-rust: deps ## Rust's unit, integration and documentation tests
 	if cargo nextest --version >/dev/null 2>&1; \
 	then cargo nextest run --locked --all-features --no-fail-fast; \
 	else cargo test --locked --all-features --no-fail-fast --lib --bins --tests; fi

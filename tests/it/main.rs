@@ -46,6 +46,7 @@ mod redis;
 mod refusal_lines;
 mod refused_bodies;
 mod rejected_tokens;
+mod replicas;
 mod request_bodies;
 mod revocations;
 mod rotation;

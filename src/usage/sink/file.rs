@@ -22,8 +22,8 @@ const MOST_WAITING: usize = 8 * 1024 * 1024;
 /// Lines that are taken from the queue at once: whoever adds one waits so long, some microseconds.
 const AT_ONCE: usize = 1024;
 
-/// Lines are collected this long before they are written together.
-const COLLECT: Duration = Duration::from_millis(200);
+/// Lines are collected this long before they are written together: what a process that is killed loses.
+const COLLECT: Duration = Duration::from_millis(10);
 
 /// Between two attempts while the file cannot be written.
 const RETRY: Duration = Duration::from_secs(1);
