@@ -79,6 +79,7 @@ impl Charging {
         };
         let usage = UsageConfig {
             users: Users::Hashed,
+            hash_key: None,
             retention: Duration::from_hours(24),
             file: file.map(|folder| FileConfig {
                 path: folder.join("usage.jsonl"),
@@ -91,9 +92,9 @@ impl Charging {
         };
         let store = StoreConfig::Embedded(store.map(Path::to_owned));
         let outbound = outbound(&OutboundConfig::default()).unwrap();
-        let metrics = &process.metrics;
+        let (metrics, view) = (&process.metrics, &process.usage);
         let accounting =
-            Accounting::open(&store, &budgets, &usage, &outbound, clock, metrics).unwrap();
+            Accounting::open(&store, &budgets, &usage, &outbound, clock, metrics, view).unwrap();
         let key = Secret::new("bench");
         let terms = ChargeTerms {
             metering: MeteringConfig {
@@ -115,7 +116,7 @@ impl Charging {
         let mut record = log.begin(Method::POST, id, IpAddr::V4(Ipv4Addr::LOCALHOST));
         (record.route, record.status, record.code) = (ROUTE, 200, Code::Ok);
         Self {
-            charger: accounting.charger(terms, &process.usage, metrics),
+            charger: accounting.charger(terms, metrics),
             accounting,
             clock: clock.clone(),
             now: clock.now(),
@@ -139,7 +140,7 @@ impl Charging {
         };
         // Read for the token's sake anyway.
         let mut charge = self.charger.claim(asking, self.now).await.unwrap();
-        charge.sent();
+        charge.sent(None);
         if !charge.standings().is_empty() {
             let now = self.clock.now().unix_seconds();
             rate_headers::tell(headers, charge.standings(), now);

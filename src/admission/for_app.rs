@@ -69,14 +69,41 @@ pub(super) fn is_api(path: &str) -> bool {
 /// Whether somebody who decodes, merges slashes, follows dots, or does not mind capitals could take
 /// the raw `path` for one of the API's.
 pub(super) fn may_become_api(path: &str) -> bool {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_');
-    if path.bytes().all(is_plain) && !path.contains("//") {
+    if is_plain(path) {
         let first = path.split('/').nth(1).unwrap_or_default();
         return first.eq_ignore_ascii_case("v1");
     }
+    may_become(path, |segments| {
+        let mut segments = segments.iter();
+        segments
+            .next()
+            .is_some_and(|first| first.eq_ignore_ascii_case(b"v1"))
+    })
+}
+
+/// The same of the one path `own`: an app that still has its route there must not be asked for a token.
+pub(super) fn may_become_path(path: &str, own: &str) -> bool {
+    if is_plain(path) {
+        return path.trim_end_matches('/').eq_ignore_ascii_case(own);
+    }
+    may_become(path, |segments| {
+        let own = own.split('/').skip(1).map(str::as_bytes);
+        let is_same = |(one, other): (&&[u8], &[u8])| one.eq_ignore_ascii_case(other);
+        segments.len() == own.clone().count() && segments.iter().zip(own).all(is_same)
+    })
+}
+
+/// Whether everybody reads `path` in the same way, but for capitals and a slash at its end.
+fn is_plain(path: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'_');
+    path.bytes().all(is_plain) && !path.contains("//")
+}
+
+/// Whether what is left of `path`, however often it is decoded, `is_it`.
+fn may_become(path: &str, is_it: impl Fn(&[&[u8]]) -> bool) -> bool {
     let mut path = Cow::Borrowed(path.as_bytes());
     for _ in 0..MOST_DECODINGS {
-        if begins_with_v1(&path) {
+        if is_it(&segments(&path)) {
             return true;
         }
         let Some(decoded) = decoded(&path) else {
@@ -88,8 +115,8 @@ pub(super) fn may_become_api(path: &str) -> bool {
     true
 }
 
-/// Whether the first segment that is left is `v1`, however it is written.
-fn begins_with_v1(path: &[u8]) -> bool {
+/// The segments that are left, however they are written.
+fn segments(path: &[u8]) -> Vec<&[u8]> {
     let mut segments: Vec<&[u8]> = Vec::new();
     // What follows is a query, a fragment, or nothing at all, to whoever reads it decoded.
     let end = path.iter().position(|byte| b"?#\0".contains(byte));
@@ -106,8 +133,6 @@ fn begins_with_v1(path: &[u8]) -> bool {
         }
     }
     segments
-        .first()
-        .is_some_and(|first| first.eq_ignore_ascii_case(b"v1"))
 }
 
 /// `path` with its `%xx` decoded once; `None` where there are none.
@@ -165,6 +190,33 @@ mod tests {
         }
         for path in ["/", "/v10", "/v1.json", "/api/v1/models", "/auth/v1/token"] {
             assert!(!is_api(path) && !may_become_api(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_the_token_path_is_the_apps() {
+        let own = "/api/behest/token";
+        for path in [
+            "/api/behest/token/",
+            "/API/behest/Token",
+            "/api/behest/%74oken",
+            "/api//behest/token",
+            "/x/../api/behest/token",
+            "/api/behest/token;a=b",
+            "/api/behest/token%3Fx",
+            "/api%2fbehest%2ftoken",
+        ] {
+            assert!(may_become_path(path, own), "{path}");
+        }
+        for path in [
+            "/api/behest/tokens",
+            "/api/behest",
+            "/api/behest/token/x",
+            "/api/behest/token%20x",
+            "/x/api/behest/token",
+            "/",
+        ] {
+            assert!(!may_become_path(path, own), "{path}");
         }
     }
 

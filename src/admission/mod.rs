@@ -176,7 +176,8 @@ impl Admission {
     ) -> Result<ForApp, AdmissionError> {
         self.limits.check_head(&parts)?;
         framing::check(&parts)?;
-        if for_app::may_become_api(parts.uri.path()) {
+        let path = parts.uri.path();
+        if for_app::may_become_api(path) || self.routes.may_be_token_path(path) {
             return Err(routes::unknown(&parts.method, parts.uri.path()).into());
         }
         let is_websocket = for_app::is_websocket(&parts, &body);

@@ -16,6 +16,10 @@ pub(super) fn any<T>(_value: &T) -> Result<(), String> {
 }
 
 /// A place to write to, which must not depend on where the program was started.
+#[expect(
+    clippy::ptr_arg,
+    reason = "stands where a check of such a value stands"
+)]
 pub(super) fn absolute(path: &PathBuf) -> Result<(), String> {
     if path.is_absolute() {
         return Ok(());

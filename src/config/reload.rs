@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Config;
 use crate::budget::StoreConfig;
-use crate::usage::{FileConfig, WebhookConfig};
+use crate::secret::Secret;
+use crate::usage::{FileConfig, UsageConfig, WebhookConfig};
 
 /// The keys that differ and that only a restart can change; empty if a reload is enough.
 #[must_use]
@@ -37,7 +38,7 @@ pub fn restart_only_changes(old: &Config, new: &Config) -> Vec<&'static str> {
 
 /// What the places in which charges are counted, and those who write and send, were made with. A
 /// receiver may move and change its token; whether there is one is settled at start.
-fn of_accounting(old: &Config, new: &Config) -> [(&'static str, bool); 6] {
+fn of_accounting(old: &Config, new: &Config) -> [(&'static str, bool); 7] {
     let (was, will) = (&old.usage, &new.usage);
     let is_shared = matches!(old.store, StoreConfig::Redis(_));
     let is_kept = was.file.is_some() || was.webhook.is_some();
@@ -55,9 +56,15 @@ fn of_accounting(old: &Config, new: &Config) -> [(&'static str, bool); 6] {
             "usage.retention",
             is_kept && was.retention != will.retention,
         ),
+        // Accounts keep theirs; records would not.
+        ("usage.hash_key", key(was) != key(will)),
         ("usage.file", written_to(old) != written_to(new)),
         ("usage.webhook", sent_by(old) != sent_by(new)),
     ]
+}
+
+fn key(usage: &UsageConfig) -> Option<&[u8]> {
+    usage.hash_key.as_ref().map(Secret::expose)
 }
 
 fn counted_in(config: &Config) -> StoreConfig {

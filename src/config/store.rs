@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use super::bounds::{absolute, any, lasting};
 use super::fields::{Fields, Key, key};
+use super::sources::Origin;
 use super::values::{Value, quoted};
 use crate::budget::StoreConfig;
 use crate::budget::journal::{JournalError, probe};
 use crate::budget::store::redis::{Fail, Mode, RedisConfig, parse_urls};
+use crate::secret::Secret;
 
 /// `[store]`, for budgets that tell of `thresholds`.
 pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
@@ -42,17 +44,6 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
             "store.path is set, but store.kind is \"redis\": nothing is kept there; take it out";
         fields.warnings.push(text.to_owned());
     }
-    let Some((url, origin)) = url else {
-        if !fields.has_problem(URL.path) {
-            fields.missing(&URL, "redis://host:6379", ": store.kind is \"redis\"");
-        }
-        return StoreConfig::Embedded(None);
-    };
-    let text = std::str::from_utf8(url.expose()).unwrap_or_default();
-    let addresses = parse_urls(text).unwrap_or_else(|fault| {
-        fields.problem_at(&URL, &origin, fault);
-        Vec::new()
-    });
     let roots = ca_file.and_then(|path| fields.read_file(&CA_FILE, &ca_origin, &path));
     let config = RedisConfig {
         mode: match mode {
@@ -68,14 +59,36 @@ pub(super) fn store(fields: &mut Fields, thresholds: &[u8]) -> StoreConfig {
         fail_budgets,
         prefix,
         thresholds: thresholds.to_vec(),
-        ..RedisConfig::new(addresses)
+        ..RedisConfig::new(Vec::new())
     };
-    if !config.addresses.is_empty()
-        && let Err(fault) = config.check()
-    {
-        fields.problem_at(&URL, &origin, fault);
+    at(fields, url, config)
+}
+
+/// `config` with the addresses of `url`.
+fn at(fields: &mut Fields, url: Option<(Secret, Origin)>, config: RedisConfig) -> StoreConfig {
+    let Some((url, origin)) = url else {
+        if !fields.has_problem(URL.path) {
+            fields.missing(&URL, "redis://host:6379", ": store.kind is \"redis\"");
+        }
+        return StoreConfig::Embedded(None);
+    };
+    let text = std::str::from_utf8(url.expose()).unwrap_or_default();
+    match parse_urls(text) {
+        Ok(addresses) => {
+            let config = RedisConfig {
+                addresses,
+                ..config
+            };
+            if let Err(fault) = config.check() {
+                fields.problem_at(&URL, &origin, fault);
+            }
+            StoreConfig::Redis(config)
+        }
+        Err(fault) => {
+            fields.problem_at(&URL, &origin, fault);
+            StoreConfig::Embedded(None)
+        }
     }
-    StoreConfig::Redis(config)
 }
 
 /// Part of a key: braces would choose a cluster's slot, and rights are given by patterns (`behest:*`).

@@ -298,6 +298,8 @@ fn of_budgets_and_records_a_restart_changes_where_and_a_reload_how_much() {
     assert_eq!(changes(&[], &[hook]), ["usage.webhook"]);
     let alarm = ("GATEWAY_BUDGETS__WEBHOOK__URL", "https://a.example/budgets");
     assert_eq!(changes(&[], &[alarm]), ["budgets.webhook"]);
+    let key = ("GATEWAY_USAGE__HASH_KEY", SECRET);
+    assert_eq!(changes(&[], &[key]), ["usage.hash_key"]);
     let limit = ("GATEWAY_BUDGETS__DEFAULT__TOKENS_PER_DAY", "7");
     assert_eq!(changes(&[], &[limit]), none);
 }

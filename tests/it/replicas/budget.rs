@@ -1,6 +1,7 @@
 //! What one user may spend holds over all replicas, to the rule: a request is let through where
 //! `used + reserved < limit`, and so a limit is passed by one estimate at most. A revocation holds on all.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{Request, StatusCode};
@@ -21,7 +22,7 @@ async fn so_many_requests_are_let_through_as_a_day_has_and_not_one_more() {
     let (served, refused, _) = at_once(&fleet, 90).await;
     assert_eq!((served, refused), (40, 50));
     assert_eq!(fleet.settled("ada", "requests_per_day").await, 40);
-    let shares: Vec<usize> = fleet.records().iter().map(|own| own.len()).collect();
+    let shares: Vec<usize> = fleet.records().iter().map(BTreeMap::len).collect();
     assert!(
         shares.iter().all(|share| *share > 0),
         "one served none: {shares:?}"
@@ -84,7 +85,7 @@ async fn at_once(fleet: &Fleet, many: usize) -> (usize, usize, u64) {
     let session = cookie("ada", "\"free\"");
     let one = |number: usize| {
         let (address, session) = (fleet.address(), session.clone());
-        tokio::spawn(async move { chat(address, &session, number % 2 == 0).await })
+        tokio::spawn(async move { chat(address, &session, number.is_multiple_of(2)).await })
     };
     let asked: Vec<_> = (0..many).map(one).collect();
     let (mut served, mut refused, mut total) = (0, 0, 0);

@@ -103,14 +103,14 @@ impl Fleet {
     /// What `user` has used of the limit named `limit`, once nothing of it is reserved: what ended is
     /// settled then.
     pub async fn settled(&self, user: &str, limit: &str) -> u64 {
-        let mut used = 0;
+        let mut settled = 0;
         until("all is settled", async || {
             let own = self.standing(user, limit).await;
-            used = own["used"].as_u64().unwrap();
+            settled = own["used"].as_u64().unwrap();
             own["reserved"] == 0
         })
         .await;
-        used
+        settled
     }
 
     /// How `user` stands with the limit named `limit`.
@@ -156,15 +156,14 @@ impl Nginx {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().display();
         let port = free_port();
-        let servers: String = ports
-            .iter()
-            .map(|port| format!("server 127.0.0.1:{port} max_fails=0;\n"))
+        let servers = ports.iter();
+        let servers: Vec<_> = servers
+            .map(|port| format!("server 127.0.0.1:{port} max_fails=0;"))
             .collect();
+        let servers = servers.join("\n");
         let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary: String = kinds
-            .iter()
-            .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))
-            .collect();
+        let temporary = kinds.map(|kind| format!("{kind}_temp_path {place}/{kind};"));
+        let temporary = temporary.join("\n");
         let text = format!(
             "daemon off; worker_processes 1; pid {place}/pid; error_log {place}/error.log;
              events {{ worker_connections 1024; }}

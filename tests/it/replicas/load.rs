@@ -117,6 +117,6 @@ fn total(answer: &Answer, streams: bool) -> Option<u64> {
     }
     let text = answer.text().strip_suffix("data: [DONE]\n\n")?;
     let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
-    let told = events.filter_map(|event| usage(&serde_json::from_str(event).ok()?));
-    told.last()
+    let mut told = events.filter_map(|event| usage(&serde_json::from_str(event).ok()?));
+    told.next_back()
 }
