@@ -16,5 +16,5 @@ mod names;
 mod watcher;
 
 pub use self::accounting::{Accounting, AccountingError, privacy};
-pub use self::charger::{Asking, ChargeTerms, Charger};
+pub use self::charger::{Asking, ChargeTerms, Charger, Unclaimed};
 pub use self::charging::Charge;

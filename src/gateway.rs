@@ -169,7 +169,13 @@ impl Gateway {
         // Reading the body may have taken long: the token is looked at as of now.
         let now = self.clock.now();
         let mut charge = self.claim(&mut outgoing, identity, now, record).await?;
-        let token = self.tokens.token(identity, now).await?;
+        let token = match self.tokens.token(identity, now).await {
+            Ok(token) => token,
+            Err(error) => {
+                let error = error.into();
+                return Err(Failed { error, charge });
+            }
+        };
         if let Some(charge) = &mut charge {
             charge.sent(token.session_id.as_ref());
         }

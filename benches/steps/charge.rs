@@ -139,7 +139,8 @@ impl Charging {
             request_id: self.record.request_id(),
         };
         // Read for the token's sake anyway.
-        let mut charge = self.charger.claim(asking, self.now).await.unwrap();
+        let claimed = self.charger.claim(asking, self.now).await;
+        let mut charge = claimed.map_err(|refused| refused.over).unwrap();
         charge.sent(None);
         if !charge.standings().is_empty() {
             let now = self.clock.now().unix_seconds();

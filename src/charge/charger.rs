@@ -66,6 +66,14 @@ pub struct Asking<'a> {
     pub request_id: &'a HeaderValue,
 }
 
+/// A request that is over a budget.
+pub struct Unclaimed {
+    /// Which, and by how much.
+    pub over: OverBudget,
+    /// Nothing is claimed with it; its record is still to be told.
+    pub charge: Charge,
+}
+
 impl Charger {
     /// Claims what `asking` is thought to need.
     ///
@@ -75,23 +83,21 @@ impl Charger {
         self: &Arc<Self>,
         asking: Asking<'_>,
         now: Now,
-    ) -> Result<Charge, OverBudget> {
+    ) -> Result<Charge, Box<Unclaimed>> {
         let tier = self.tier(asking.identity);
         let policy = Arc::clone(self.terms.budgets.policy(tier.as_deref()));
         let prompt = asking.body.div_ceil(4);
         let estimate = self.estimate(&asking, prompt);
         let known = self.known(asking.identity);
-        let permit = if policy.user.is_empty() && policy.session.is_empty() {
-            None
+        let (permit, refused) = if policy.user.is_empty() && policy.session.is_empty() {
+            (None, None)
         } else {
             let claim = self.claimed(asking.identity, known.account, &policy, estimate);
             self.names.note(&known, tier.as_deref().unwrap_or_default());
-            let permit = self.store.reserve(claim, now).await;
-            Some(permit.map_err(|refused| OverBudget {
-                refused,
-                policy: Arc::clone(&policy),
-                at: now.unix_seconds(),
-            })?)
+            match self.store.reserve(claim, now).await {
+                Ok(permit) => (Some(permit), None),
+                Err(refused) => (None, Some(refused)),
+            }
         };
         let tier = tier.unwrap_or_default();
         let live = self
@@ -115,7 +121,18 @@ impl Charger {
             prompt,
         };
         let model = asking.asked.model;
-        Ok(Charge::new(Arc::clone(self), bill, permit, live, model))
+        let charge = Charge::new(Arc::clone(self), bill, permit, live, model);
+        match refused {
+            None => Ok(charge),
+            Some(refused) => Err(Box::new(Unclaimed {
+                over: OverBudget {
+                    refused,
+                    policy,
+                    at: now.unix_seconds(),
+                },
+                charge,
+            })),
+        }
     }
 
     /// How `identity` stands with every limit that it has.
@@ -162,7 +179,9 @@ impl Charger {
     /// A request has ended: counts it, and hands its record on.
     pub(super) fn tell(&self, record: UsageRecord) {
         let metrics = &self.metrics.usage;
-        metrics.metered(record.certainty.label());
+        if !record.is_refused() {
+            metrics.metered(record.certainty.label());
+        }
         if record.tokens.is_some() || record.cost.is_some() {
             let (tier, model) = (record.tier.as_str(), record.model.as_ref());
             let used = (record.tokens, record.cost);

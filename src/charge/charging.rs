@@ -167,7 +167,7 @@ impl Charge {
             || self.most.cost.is_some() && is_over(self.most.cost, cost().unwrap_or_default().0)
     }
 
-    /// Behest's answer is an error, or there is none: the request counts, and nothing else.
+    /// Behest's answer is an error, or there is none: the request counts, if it went up, and nothing else.
     pub fn failed(&mut self, record: &Record) {
         let measured = Measured {
             tokens: None,
@@ -217,6 +217,7 @@ impl Charge {
         if self.stage == Stage::Ended {
             return;
         }
+        let went_up = self.stage != Stage::Claimed;
         self.stage = Stage::Ended;
         let Measured {
             tokens,
@@ -230,8 +231,10 @@ impl Charge {
             .metering
             .prices
             .cost(model.as_ref(), &charged);
-        if let Some(permit) = self.permit.take() {
-            permit.settle(bounded(&charged, cost));
+        match self.permit.take() {
+            Some(permit) if went_up => permit.settle(bounded(&charged, cost)),
+            // Dropped, it is released.
+            Some(_) | None => {}
         }
         let cost = tokens.and(cost);
         let told = UsageRecord {

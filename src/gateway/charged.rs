@@ -11,7 +11,7 @@ use super::{Gateway, finish, own, refusal};
 use crate::admission::ForGateway;
 use crate::admission::limits::LimitError;
 use crate::budget::{Refused, Standing};
-use crate::charge::{Asking, Charge};
+use crate::charge::{Asking, Charge, Unclaimed};
 use crate::clock::Now;
 use crate::error::GatewayError;
 use crate::forward::body::ObservedBody;
@@ -56,6 +56,16 @@ impl From<LimitError> for Failed {
     }
 }
 
+impl From<Box<Unclaimed>> for Failed {
+    fn from(unclaimed: Box<Unclaimed>) -> Self {
+        let Unclaimed { over, charge } = *unclaimed;
+        Self {
+            error: over.into(),
+            charge: Some(charge),
+        }
+    }
+}
+
 impl Gateway {
     /// Claims what `outgoing` is thought to need, and makes a stream say what it used where that is
     /// wanted. Only what can use tokens costs anything: POST.
@@ -65,7 +75,7 @@ impl Gateway {
         identity: &Identity,
         now: Now,
         record: &Record,
-    ) -> Result<Option<Charge>, GatewayError> {
+    ) -> Result<Option<Charge>, Failed> {
         if outgoing.method() != Method::POST {
             return Ok(None);
         }

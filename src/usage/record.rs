@@ -4,6 +4,18 @@ use std::time::Duration;
 
 use crate::metering::{Certainty, Cost, ModelName, Tokens};
 
+/// Outcomes of requests that were answered by Behest or given up by the caller. Where any other comes
+/// with an error's status, the gateway refused the request itself.
+const PASSED_ON: [&str; 7] = [
+    "ok",
+    "upstream_4xx",
+    "upstream_5xx",
+    "client_gone",
+    "upstream_cut",
+    "upstream_idle",
+    "drained",
+];
+
 /// One request, made when its answer's body ends.
 #[derive(Clone, Debug)]
 pub struct UsageRecord {
@@ -37,4 +49,25 @@ pub struct UsageRecord {
     pub status: u16,
     /// The outcome's code word, as in the access log.
     pub outcome: &'static str,
+}
+
+impl UsageRecord {
+    /// Whether the gateway refused it itself, so that it used nothing.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.status >= 400 && !PASSED_ON.contains(&self.outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn what_is_passed_on_is_called_as_requests_end() {
+        for outcome in PASSED_ON {
+            assert!(Code::LABELS.contains(&outcome), "{outcome}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use behest_gateway::emulator::{Emulator, EmulatorConfig};
+use behest_gateway::emulator::{Action, Emulator, EmulatorConfig, Fault, On};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -116,6 +116,53 @@ async fn a_stream_that_does_not_say_is_unknown_and_one_that_is_left_is_partial()
         );
         assert_eq!(own["reserved"], 0);
     }
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_go_up_is_recorded_and_uses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("usage.jsonl");
+    let stage = Stage::with(&[
+        ("GATEWAY_USAGE__FILE__PATH", path.to_str().unwrap()),
+        ("GATEWAY_USAGE__USERS", "plain"),
+        ("GATEWAY_BUDGETS__DEFAULT__REQUESTS_PER_DAY", "1"),
+        USAGE_ME,
+    ])
+    .await;
+    let down = Action::Status {
+        code: 503,
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    stage.emulator.faults().push(Fault::forever(On::Mint, down));
+    assert_ne!(asked(&stage, "ada", false).await.status, StatusCode::OK);
+    let used = async || own_usage(stage.server.address(), "ada").await["used"].clone();
+    assert_eq!(used().await, 0, "what was claimed for it is released");
+    stage.emulator.reset();
+    until("the mint is asked again", async || {
+        asked(&stage, "ada", false).await.status == StatusCode::OK
+    })
+    .await;
+    let refused = asked(&stage, "ada", false).await;
+    assert_eq!(refused.status, StatusCode::PAYMENT_REQUIRED);
+    assert_eq!(used().await, 1);
+    let last = || records(&path).pop().unwrap_or_default();
+    until("all are recorded", async || {
+        last()["outcome"] == "quota_exceeded"
+    })
+    .await;
+    let mut told = records(&path);
+    told.dedup_by_key(|record| record["outcome"].clone());
+    let outcomes: Vec<_> = told.iter().map(|it| it["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["mint_unavailable", "ok", "quota_exceeded"]);
+    assert_eq!(told[2]["status"], 402);
+    assert_eq!(told[2]["user"], "ada");
+    assert!(told[2].get("tokens").is_none(), "{told:?}");
+    let unknown = r#"behest_gateway_metered_total{usage="unknown"}"#;
+    assert!(
+        stage.metric(unknown).abs() < f64::EPSILON,
+        "only answers can be unknown"
+    );
 }
 
 #[tokio::test]
@@ -349,6 +396,8 @@ async fn an_operator_sees_what_was_used_and_how_budgets_stand() {
     let report = operate(admin, "GET", "/usage?by=user", "").await.json();
     assert_eq!(report["rows"][0]["name"], "ada", "{report}");
     assert_eq!(report["totals"]["total_tokens"], total, "{report}");
+    assert_eq!(report["totals"]["requests"], 2, "{report}");
+    assert_eq!(report["totals"]["refused"], 1, "{report}");
     let live = operate(admin, "GET", "/usage/live", "").await.json();
     assert_eq!(live["budgets"][0]["account"], "ada", "{live}");
     assert_eq!(live["refusals"][0]["code"], "quota_exceeded", "{live}");
