@@ -2,6 +2,7 @@
 for root too.
 """
 
+import json
 import os
 import subprocess
 import threading
@@ -22,22 +23,24 @@ def command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def serving(env: dict[str, str]) -> Iterator[None]:
-    """While the gateway serves from that environment; fails where it does not, with what it said."""
+def serving(env: dict[str, str]) -> Iterator[dict[str, str]]:
+    """While the gateway serves from that environment: where, as `listen` and `admin`. Fails where it does
+    not, with what it said.
+    """
     child = subprocess.Popen(
         command(*ANY_PORT), env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     bound = threading.Timer(WITHIN, child.kill)
     bound.start()
     try:
-        said = []
+        said: list[str] = []
         for line in child.stdout:
             said.append(line)
             if '"message":"serving"' in line:
                 break
         else:
             raise AssertionError("it does not start:\n" + "".join(said))
-        yield
+        yield json.loads(line)
         child.terminate()
         child.stdout.read()
         assert child.wait() == 0, "it does not end as it should"
