@@ -70,8 +70,20 @@ def env_file(file: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def load(file: Path, variables: dict[str, str]) -> dict:
-    """The file with anchors and variables resolved, and each service's env_file in its environment."""
+def merged(below: object, above: object) -> object:
+    """As Compose lays one file over another: mappings by key, lists one after the other."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        both = {key: merged(below[key], above[key]) for key in below.keys() & above.keys()}
+        return {**below, **above, **both}
+    if isinstance(below, list) and isinstance(above, list):
+        return below + above
+    return above
+
+
+def load(file: Path, variables: dict[str, str], *overlays: Path) -> dict:
+    """The file with anchors and variables resolved, each service's env_file in its environment, and the
+    overlays on it; where a list would replace one (`command`), none of ours does.
+    """
 
     def resolved(value):
         if isinstance(value, dict):
@@ -81,6 +93,8 @@ def load(file: Path, variables: dict[str, str]) -> dict:
         return interpolate(value, variables) if isinstance(value, str) else value
 
     whole = resolved(yaml.safe_load(file.read_text()))
+    for overlay in overlays:
+        whole = merged(whole, resolved(yaml.safe_load(overlay.read_text())))
     for service in whole["services"].values():
         if "env_file" in service:
             own = service.get("environment", {})

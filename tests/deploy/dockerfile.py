@@ -106,6 +106,8 @@ ROOT = Path(__file__).resolve().parents[2]
 IGNORE = (ROOT / ".dockerignore").read_text()
 STAGES = stages((ROOT / "deploy/Dockerfile").read_text())
 GATEWAY, EMULATOR = STAGES["gateway"], STAGES["emulator"]
+# Where the gateway's image has a folder for a volume.
+STATE = "/var/lib/behest-gateway"
 
 
 def user() -> int:

@@ -65,8 +65,10 @@ def confine(root: Path, user: int | None):
 class Container:
     """The image's program, running; `begun` is the moment before the fork."""
 
-    def __init__(self, spec: dict, root: Path, behest: str, command: list[str] | None = None):
-        env = {**spec["env"], "BEHEST_BASE_URL": f"http://{behest}:{BEHEST}"}
+    def __init__(
+        self, spec: dict, root: Path, behest: str, command: list[str] | None = None, more: dict[str, str] | None = None
+    ):
+        env = {**spec["env"], "BEHEST_BASE_URL": f"http://{behest}:{BEHEST}", **(more or {})}
         self.log = (Path(spec["logs"]) / f"{root.name}.log").open("ab")
         self.begun = time.monotonic()
         self.child = subprocess.Popen(
@@ -125,12 +127,12 @@ def kilobytes(status: dict[str, str], *keys: str) -> dict[str, int]:
     return {key: int(status[key].split()[0]) for key in keys}
 
 
-def serve_once(spec: dict, root: Path, behest: str) -> dict:
+def serve_once(spec: dict, root: Path, behest: str, more: dict[str, str] | None = None) -> dict:
     """Starts, is asked as a signed-in user asks, and stops."""
-    with Container(spec, root, behest) as container:
+    with Container(spec, root, behest, more=more) as container:
         code, body = ask(API, "/v1/models", {"Cookie": spec["cookie"]})
         served = time.monotonic() - container.begun
-        health = Container(spec, root, behest, spec["healthcheck"])
+        health = Container(spec, root, behest, spec["healthcheck"], more)
         status = container.status()
         return {
             "code": code,
@@ -143,6 +145,20 @@ def serve_once(spec: dict, root: Path, behest: str) -> dict:
             "memory_kb": kilobytes(status, "VmRSS", "RssAnon", "RssFile"),
             "stopped": container.stop(),
         }
+
+
+def keep(spec: dict, root: Path) -> dict:
+    """With the folder for state named: first without a volume there, then with a new one."""
+    more = {"GATEWAY_STORE__PATH": spec["state"]}
+    with Container(spec, root, "127.0.0.1", more=more) as container:
+        code = container.child.wait(10)
+    refused = {"code": code, "said": Path(container.log.name).read_text()}
+    inside = root / spec["state"].lstrip("/")
+    volume = Path(spec["logs"]) / "volume"
+    subprocess.run(["cp", "-a", inside, volume], check=True)
+    mount(volume, inside, MS_BIND)
+    served = serve_once(spec, root, "127.0.0.1", more)
+    return {"without_a_volume": refused, "kept": served, "state": [path.name for path in volume.iterdir()]}
 
 
 def cold_start(spec: dict, root: Path) -> tuple[float, float]:
@@ -203,6 +219,7 @@ def main(spec: dict) -> dict:
             "at_rest_kb": at_rest(spec, bare),
             "first_answer_ms": min(first_answer(spec, bare) for _ in range(5)),
         }
+        found |= keep(spec, bare)
         starts = [cold_start(spec, bare) for _ in range(spec["starts"])]
         for name, times in zip(("answered_ms", "served_ms"), zip(*starts)):
             found[name] = {"median": statistics.median(times), "least": min(times), "most": max(times)}

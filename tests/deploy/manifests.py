@@ -1,11 +1,12 @@
 """Renders the overlays by the real kubectl and the chart by the real helm, and reads what comes out."""
 
+import os
 import re
 import shutil
 import subprocess
 import textwrap
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -35,6 +36,7 @@ EVERYTHING = {
     ],
     "extraVolumes": [{"name": "private-ca", "configMap": {"name": "private-ca"}}],
     "extraVolumeMounts": [{"name": "private-ca", "mountPath": "/etc/private-ca", "readOnly": True}],
+    "store": {"kind": "redis"},
     "trustedProxies": ["10.0.0.0/8", "fd00::/8"],
     "drain": {"delaySeconds": 15, "limitSeconds": 120},
     "autoscaling": {"enabled": True},
@@ -50,6 +52,17 @@ EVERYTHING = {
     "priorityClassName": "high",
     "nodeSelector": {"kubernetes.io/arch": "amd64"},
     "tolerations": [{"key": "dedicated", "operator": "Exists"}],
+}
+# One gateway, whose counts outlive its pod, and what it can write besides.
+SINGLE = {
+    **REQUIRED,
+    "replicaCount": 1,
+    "store": {"persistence": {"size": "2Gi", "storageClass": "fast"}},
+    "config": (
+        "[budgets.default]\ntokens_per_day = 50000\n\n"
+        '[usage.file]\npath = "/var/lib/behest-gateway/usage.jsonl"\n\n'
+        '[usage.webhook]\nurl = "https://billing.example/usage"\nspool_path = "/var/lib/behest-gateway/spool"\n'
+    ),
 }
 
 
@@ -125,6 +138,7 @@ RENDERED = [
     *(f"kustomize:{overlay}" for overlay in OVERLAYS),
     "helm:least",
     "helm:everything",
+    "helm:single",
     "helm:native-sidecar",
     "helm:plain-sidecar",
 ]
@@ -138,7 +152,7 @@ def render(what: str, folder: Path) -> list[dict]:
         return kustomize(KUBERNETES / "overlays" / name)
     if name.endswith("-sidecar"):
         return helm({}, folder, app_chart(folder, name.removesuffix("-sidecar")), "app")
-    return helm({"least": REQUIRED, "everything": EVERYTHING}[name], folder)
+    return helm({"least": REQUIRED, "everything": EVERYTHING, "single": SINGLE}[name], folder)
 
 
 ##### What is in them
@@ -180,6 +194,34 @@ def environment(rendered: list[dict], container: dict) -> dict[str, str]:
     names = [item["name"] for item in container.get("env", [])]
     assert len(names) == len(set(names)), f"a variable stands twice: {names}"
     return env | {item["name"]: item["value"] for item in container.get("env", []) if "value" in item}
+
+
+# Where the gateway may write, and nowhere else.
+STATE = "gateway-state"
+
+
+def inside(path: str, folder: str) -> bool:
+    return PurePosixPath(path).is_relative_to(folder)
+
+
+def written_to(env: dict[str, str]) -> dict[str, str]:
+    """The variables that name a place which the gateway writes to."""
+    names = ("GATEWAY_STORE__PATH", "GATEWAY_USAGE__FILE__PATH", "GATEWAY_USAGE__WEBHOOK__SPOOL_PATH")
+    return {name: env[name] for name in names if env.get(name)}
+
+
+def commented_out() -> dict[str, str]:
+    """The variables of the overlays that stand there to be uncommented."""
+    text = (KUBERNETES / "base/gateway.env").read_text()
+    return dict(re.findall(r"^#([A-Z_0-9]+)=(.+)$", text, re.M))
+
+
+def composed(folder: Path, *kustomizations: Path) -> list[dict]:
+    """An overlay of one's own, of that overlay and of those components."""
+    first, *components = (os.path.relpath(path, folder) for path in kustomizations)
+    own = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": [first]}
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({**own, "components": components}))
+    return kustomize(folder)
 
 
 def seconds(text: str) -> int:

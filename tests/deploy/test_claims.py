@@ -17,6 +17,7 @@ CLAIMS = [
     ("deploy/build-static", "tests/deploy/test_image.py"),
     ("deploy/compose/app/*", "tests/e2e/node/example.browser.test.mjs"),
     ("deploy/compose/oidc/*", "tests/e2e/node/example.browser.test.mjs"),
+    ("deploy/compose/redis.yaml", "tests/deploy/test_compose_redis.py"),
     ("deploy/compose/*", "tests/deploy/test_compose.py"),
     ("deploy/systemd/*", "tests/deploy/test_systemd.py"),
     ("deploy/behind/traefik.yaml", "tests/deploy/test_traefik.py"),

@@ -42,6 +42,10 @@ def whole(way) -> dict:
 def settings_of(service: dict, whole: dict, folder: Path, warnings: tuple[str, ...]) -> dict[str, tuple[str, str]]:
     """What the gateway makes of the service's environment, its secrets being files of the test."""
     env = dict(service["environment"])
+    for volume in service["volumes"]:
+        name, at = volume.split(":")
+        (folder / name).mkdir()
+        env = {key: value.replace(at, str(folder / name)) for key, value in env.items()}
     for name in service["secrets"]:
         assert whole["secrets"][name]["file"] == f"./secrets/{name}"
         file = secret_file(folder, name)
@@ -163,11 +167,23 @@ def test_nobody_has_more_than_they_need(whole):
     for name, service in services.items():
         assert service["cap_drop"] == ["ALL"], name
         assert service["security_opt"] == ["no-new-privileges:true"], name
-        assert not {"privileged", "network_mode", "pid", "ipc", "volumes", "devices", "user"} & set(service), name
+        assert not {"privileged", "network_mode", "pid", "ipc", "devices", "user"} & set(service), name
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
     assert [name for name in services if "ports" in services[name]] == ["gateway", "oidc"]
+    assert {name: service["volumes"] for name, service in services.items() if "volumes" in service} == {
+        "gateway": [f"gateway-state:{dockerfile.STATE}"]
+    }
     assert [name for name in services if services[name].get("read_only")] == ["gateway", "emulator"]
+
+
+def test_what_it_writes_is_in_a_volume_that_belongs_to_its_user(whole):
+    """A named volume, which a new one is, and not a folder of the machine: it takes the image's owner."""
+    gateway = whole["services"]["gateway"]
+    assert gateway["environment"]["GATEWAY_STORE__PATH"] == dockerfile.STATE
+    assert gateway["volumes"] == [f"gateway-state:{dockerfile.STATE}"] and "gateway-state" in whole["volumes"]
+    owner, (_, kept) = dockerfile.GATEWAY.one("USER"), dockerfile.GATEWAY.all("COPY")
+    assert kept.split()[1:] == [f"--chown={owner}", "/state", dockerfile.STATE]
 
 
 def test_the_images_are_the_dockerfiles_own(whole):
@@ -188,7 +204,8 @@ def test_every_variable_is_in_the_example_and_in_the_readme():
     used = set(re.findall(r"\$\{([A-Z_]+)", FILE.read_text()))
     listed = set(re.findall(r"^#?([A-Z_]+)=", EXAMPLE.read_text(), re.M))
     told = set(re.findall(r"^\| `([A-Z_]+)` \|", (FOLDER / "README.md").read_text(), re.M))
-    assert used == listed == told
+    # Compose's own, which names the files.
+    assert used | {"COMPOSE_FILE"} == listed == told
 
 
 def test_setup_makes_what_is_needed_and_keeps_what_is_there(tmp_path):
@@ -198,12 +215,14 @@ def test_setup_makes_what_is_needed_and_keeps_what_is_there(tmp_path):
     assert env_file(tmp_path / ".env") == {**env_file(EXAMPLE), "SECRETS_GID": str(os.getegid())}
     secret = (tmp_path / "secrets/auth_secret").read_text()
     assert len(secret.strip()) == 44
+    redis = {name: (tmp_path / "secrets" / name).read_text() for name in ("redis_url", "redis_acl")}
     for file in (tmp_path / "secrets").iterdir():
         assert file.stat().st_mode & 0o777 == 0o640
     (tmp_path / ".env").write_text("HTTP_PORT=1\n")
     (tmp_path / "secrets/behest_key").write_text("mine")
     subprocess.run([tmp_path / "setup"], check=True, cwd="/", timeout=20)
     assert (tmp_path / "secrets/auth_secret").read_text() == secret
+    assert redis == {name: (tmp_path / "secrets" / name).read_text() for name in redis}
     assert (tmp_path / "secrets/behest_key").read_text() == "mine"
     assert (tmp_path / ".env").read_text() == "HTTP_PORT=1\n"
     assert {"secrets", "secrets/auth_secret", ".env"} <= kept_out(), "git does not see them"

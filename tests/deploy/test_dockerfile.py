@@ -4,7 +4,7 @@ run by. test_image.py builds and runs what it says.
 
 import tomllib
 
-from dockerfile import EMULATOR, GATEWAY, IGNORE, ROOT, STAGES, context
+from dockerfile import EMULATOR, GATEWAY, IGNORE, ROOT, STAGES, STATE, context
 
 MANIFEST = tomllib.loads((ROOT / "Cargo.toml").read_text())
 
@@ -27,7 +27,7 @@ def test_both_images_are_as_restricted_as_the_gateways():
     for stage, name in ((GATEWAY, "gateway"), (EMULATOR, "emulator")):
         program = f"behest-{name}"
         assert stage.base == "scratch" and stage.one("USER") == "65532:65532"
-        assert stage.all("COPY") == [f"--from=build-{name} /out/{program} /{program}"]
+        assert stage.all("COPY")[0] == f"--from=build-{name} /out/{program} /{program}"
         assert stage.command("ENTRYPOINT")[0] == f"/{program}"
         assert STAGES[f"build-{name}"].base == "source"
         assert STAGES[f"build-{name}"].run() == f"deploy/build-static {name} /out"
@@ -45,3 +45,12 @@ def test_the_ports_and_the_compiler_are_the_projects_own():
     assert GATEWAY.one("EXPOSE") == "8080"
     assert EMULATOR.one("EXPOSE") in EMULATOR.command("ENTRYPOINT")[-1]
     assert STAGES["source"].base == f"rust:{MANIFEST['package']['rust-version']}-bookworm"
+
+
+def test_the_gateways_user_owns_one_empty_folder():
+    """Of which a new named volume takes the owner; the emulator writes nothing."""
+    owner = GATEWAY.one("USER")
+    assert GATEWAY.all("COPY")[1:] == [f"--from=state --chown={owner} /state {STATE}"]
+    user, group = owner.split(":")
+    assert STAGES["state"].run() == f"install -d -m 0700 -o {user} -g {group} /state"
+    assert len(EMULATOR.all("COPY")) == 1

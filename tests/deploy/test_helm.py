@@ -10,6 +10,8 @@ from manifests import (
     CHART,
     EVERYTHING,
     REQUIRED,
+    SINGLE,
+    STATE,
     VERSION,
     environment,
     gateway,
@@ -31,7 +33,7 @@ def test_the_chart_is_of_the_gateways_version():
     assert chart["appVersion"] == VERSION
 
 
-@pytest.mark.parametrize("values", [REQUIRED, EVERYTHING], ids=["least", "everything"])
+@pytest.mark.parametrize("values", [REQUIRED, EVERYTHING, SINGLE], ids=["least", "everything", "single"])
 def test_helm_finds_nothing_to_mend(values, tmp_path):
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(values))
@@ -44,13 +46,13 @@ def test_every_file_of_the_chart_has_its_part():
     top = {"Chart.yaml", "README.md", "values.yaml", "values.schema.json", ".helmignore", "templates"}
     assert {path.name for path in CHART.iterdir()} == top
     others = {path.name for path in (CHART / "templates").iterdir()} - {path.name for path in TEMPLATES}
-    assert others == {"NOTES.txt", "_names.tpl", "_pod.tpl"}
+    assert others == {"NOTES.txt", "_names.tpl", "_pod.tpl", "_store.tpl"}
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
 def test_every_template_renders_something(template, tmp_path):
     file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(EVERYTHING))
+    file.write_text(yaml.safe_dump(SINGLE if template.name == "claim.yaml" else EVERYTHING))
     done = run("helm", "template", "gateway", CHART, "--values", file, "--show-only", f"templates/{template.name}")
     assert done.returncode == 0 and "kind:" in done.stdout, done.stderr
 
@@ -102,6 +104,9 @@ WRONG = {
     "a mode that does not exist": {"mode": "daemonset"},
     "a time with a unit": {"drain": {"delaySeconds": "5s"}},
     "a secret's variable that is no file": {"secretFiles": {"BEHEST_KEY": "behest-key"}},
+    "a store that does not exist": {"store": {"kind": "memcached"}},
+    "a folder that depends on where the program is started": {"store": {"path": "state"}},
+    "a size without a unit that Kubernetes knows": {"replicaCount": 1, "store": {"persistence": {"size": "2 GB"}}},
 }
 
 
@@ -171,15 +176,85 @@ def test_names_fit_any_release(release, tmp_path):
         assert len(document["metadata"]["name"]) <= 63
 
 
+##### Where budgets are kept
+
+
+KEPT = {"store": {"persistence": {"size": "2Gi"}}}
+TWO_AT_A_FOLDER = {
+    "replicas": ({**KEPT, "replicaCount": 2}, "replicaCount: 1"),
+    "an autoscaler": ({**KEPT, "replicaCount": 1, "autoscaling": {"enabled": True}}, "autoscaling.enabled: false"),
+    "a claim of yours": ({"replicaCount": 3, "store": {"persistence": {"existingClaim": "mine"}}}, "store.kind: redis"),
+    "an app's pods": ({**KEPT, "replicaCount": 1, "mode": "sidecar"}, "mode deployment"),
+}
+
+
+@pytest.mark.parametrize("several", TWO_AT_A_FOLDER)
+def test_a_folder_of_one_gateway_is_not_given_to_several(several, tmp_path):
+    values, said = TWO_AT_A_FOLDER[several]
+    done = helm_template({**REQUIRED, **values}, tmp_path)
+    assert done.returncode != 0 and said in done.stderr, done.stderr
+
+
+def test_a_claim_that_is_there_is_taken(tmp_path):
+    rendered = helm({**SINGLE, "store": {"persistence": {"existingClaim": "mine"}}}, tmp_path)
+    assert not of_kind(rendered, "PersistentVolumeClaim")
+    (state,) = [volume for volume in pod(rendered)["spec"]["volumes"] if volume["name"] == STATE]
+    assert state["persistentVolumeClaim"] == {"claimName": "mine"}
+
+
+def test_what_was_counted_stays_when_the_release_goes(tmp_path):
+    (claim,) = of_kind(helm(SINGLE, tmp_path), "PersistentVolumeClaim")
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"]["storageClassName"] == "fast" and claim["spec"]["resources"]["requests"] == {"storage": "2Gi"}
+
+
+def test_another_folder_is_mounted_and_named(tmp_path):
+    rendered = helm({**REQUIRED, "store": {"path": "/srv/state"}}, tmp_path)
+    assert environment(rendered, gateway(rendered))["GATEWAY_STORE__PATH"] == "/srv/state"
+    (mount,) = [mount for mount in gateway(rendered)["volumeMounts"] if mount["name"] == STATE]
+    assert mount["mountPath"] == "/srv/state"
+
+
+LIMITED = [
+    {"config": "[budgets.default]\ntokens_per_day = 5\n"},
+    {"config": "[limits]\nmax_headers = 50\n\n  [budgets.tiers.free]\nusd_per_day = 1\n"},
+    {"config": "budgets.default.tokens_per_day = 5\n"},
+    {"extraEnv": [{"name": "GATEWAY_BUDGETS__DEFAULT__TOKENS_PER_DAY", "value": "5"}]},
+]
+
+
+@pytest.mark.parametrize("limited", LIMITED)
+def test_it_warns_of_gateways_that_count_apart(limited, tmp_path):
+    apart = {**REQUIRED, **limited}
+    for values in (apart, {**apart, "mode": "sidecar", "replicaCount": 1}, {**apart, "autoscaling": {"enabled": True}}):
+        assert "each counts budgets by itself" in notes(values, tmp_path)
+    for values in ({**apart, "store": {"kind": "redis"}}, {**apart, "replicaCount": 1}, {**apart, **KEPT, "replicaCount": 1}):
+        assert "WARNING" not in notes(values, tmp_path)
+
+
+def test_it_does_not_warn_where_nothing_is_limited(tmp_path):
+    for config in ("", "# [budgets]\n", '[usage]\nusers = "none"\n'):
+        assert "WARNING" not in notes({**REQUIRED, "config": config}, tmp_path)
+
+
+def test_the_notes_name_the_key_with_the_url_of_redis(tmp_path):
+    assert "redis-url" in notes({**REQUIRED, "store": {"kind": "redis"}}, tmp_path)
+    assert "redis-url" not in notes(REQUIRED, tmp_path)
+
+
 ##### What it says
+
+
+def notes(values: dict, folder) -> str:
+    file = folder / "values.yaml"
+    file.write_text(yaml.safe_dump(values))
+    done = run("helm", "install", "gateway", CHART, "--values", file, "--dry-run=client", "--namespace", "chat")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("NOTES:")[1]
 
 
 @pytest.mark.parametrize("values", [REQUIRED, EVERYTHING, {**REQUIRED, "mode": "sidecar"}], ids=["least", "all", "sidecar"])
 def test_the_notes_name_what_is_left_to_do(values, tmp_path):
-    file = tmp_path / "values.yaml"
-    file.write_text(yaml.safe_dump(values))
-    done = run("helm", "install", "gateway", CHART, "--values", file, "--dry-run=client", "--namespace", "chat")
-    assert done.returncode == 0, done.stderr
-    notes = done.stdout.split("NOTES:")[1]
-    assert "AUTH_URL=https://app.example" in notes and "behest-key" in notes and "namespace chat" in notes
-    assert max(map(len, notes.splitlines())) <= 110
+    said = notes(values, tmp_path)
+    assert "AUTH_URL=https://app.example" in said and "behest-key" in said and "namespace chat" in said
+    assert max(map(len, said.splitlines())) <= 110

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from dockerfile import EMULATOR, GATEWAY, IGNORE, ROOT, STAGES, context, user
+from dockerfile import EMULATOR, GATEWAY, IGNORE, ROOT, STAGES, STATE, context, user
 from figures import report  # noqa: F401: a fixture
 
 HERE = Path(__file__).resolve().parent
@@ -55,11 +55,16 @@ def root(program, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("image") / "root"
     root.mkdir()
     for copy in GATEWAY.all("COPY"):
-        flag, source, target = copy.split()
-        assert flag == "--from=build-gateway"
-        file = root / target.lstrip("/")
-        file.write_bytes((program / Path(source).relative_to("/out")).read_bytes())
-        file.chmod(0o755)
+        stage, *_, source, target = copy.split()
+        at = root / target.lstrip("/")
+        if stage == "--from=state":
+            at.mkdir(parents=True, mode=0o700)
+            if os.geteuid() == 0:
+                os.chown(at, user(), user())
+            continue
+        assert stage == "--from=build-gateway"
+        at.write_bytes((program / Path(source).relative_to("/out")).read_bytes())
+        at.chmod(0o755)
     root.chmod(0o555)
     root.parent.chmod(0o755)
     return root
@@ -107,6 +112,7 @@ def found(root, tmp_path_factory) -> dict:
         },
         "cookie": cookie(),
         "starts": 20,
+        "state": STATE,
     }
     (work / "spec.json").write_text(json.dumps(spec))
     run = subprocess.run(
@@ -169,6 +175,15 @@ def test_nothing_can_be_written_and_nobody_runs_it(found):
         if os.geteuid() == 0:
             assert served["uid"] == [str(user())] * 4 and user() >= 1000
             assert served["capabilities"] == 0
+
+
+def test_it_counts_in_a_new_volume_and_is_refused_without_one(found):
+    """What an engine mounts there the first time: a copy of the image's folder, with its owner."""
+    kept = found["kept"]
+    assert kept["code"] == 200, kept["body"]
+    assert "budgets.lock" in found["state"]
+    assert found["without_a_volume"]["code"] == 2
+    assert "(GATEWAY_STORE__PATH) cannot be used: Read-only file system" in found["without_a_volume"]["said"]
 
 
 def test_the_health_check_tells_ready_from_dead(found):

@@ -9,17 +9,22 @@ import pytest
 from manifests import (
     KUBERNETES,
     RENDERED,
+    STATE,
     VERSION,
+    commented_out,
+    composed,
     containers,
     documents,
     environment,
     gateway,
+    inside,
     kinds_of,
     of_kind,
     others,
     pod,
     render,
     seconds,
+    written_to,
 )
 
 # The first with native sidecars, the first with `preStop.sleep` by default, and the newest.
@@ -183,7 +188,7 @@ def test_what_is_mounted_is_there_and_what_is_there_is_mounted(rendered):
     assert sorted(volumes) == sorted({mount["name"] for mount in mounts})
     # What is mounted by subPath never changes.
     assert not [mount for mount in mounts if "subPath" in mount or "subPathExpr" in mount]
-    assert all(mount.get("readOnly") for mount in gateway(rendered)["volumeMounts"])
+    assert [mount["name"] for mount in gateway(rendered)["volumeMounts"] if not mount.get("readOnly")] == [STATE]
 
 
 def test_configmaps_that_are_used_exist(rendered):
@@ -208,6 +213,71 @@ def test_the_gateway_finds_the_app(rendered):
     for policy in of_kind(rendered, "NetworkPolicy"):
         port = urlsplit(url).port
         assert [{"port": port}] in [rule["ports"] for rule in policy["spec"]["egress"]]
+
+
+##### What it writes
+
+
+def volume_of(rendered: list[dict], name: str) -> dict:
+    (found,) = [volume for volume in pod(rendered)["spec"]["volumes"] if volume["name"] == name]
+    return found
+
+
+def test_what_it_writes_is_in_a_volume_that_it_may_write_to(rendered):
+    """In what is commented out too."""
+    container = gateway(rendered)
+    env = environment(rendered, container)
+    places = written_to(env)
+    if env.get("GATEWAY_STORE__KIND") != "redis":
+        assert "GATEWAY_STORE__PATH" in places, "else a restart forgets what was counted"
+    if "envFrom" in container:
+        places |= written_to(commented_out())
+        assert len(places) >= 2
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == STATE]
+    assert not mount.get("readOnly") and all(inside(place, mount["mountPath"]) for place in places.values())
+    # Kubelet gives a volume to this group; which volumes are writable at all.
+    assert pod(rendered)["spec"]["securityContext"]["fsGroup"] == container["securityContext"]["runAsGroup"]
+    (kind,) = volume_of(rendered, STATE).keys() - {"name"}
+    assert kind in ("emptyDir", "persistentVolumeClaim")
+    for app in others(rendered):
+        assert STATE not in [mount["name"] for mount in app.get("volumeMounts", [])]
+
+
+def test_a_volume_that_outlives_the_pod_is_of_one_pod(rendered, request):
+    claims = {document["metadata"]["name"]: document["spec"] for document in of_kind(rendered, "PersistentVolumeClaim")}
+    claim = volume_of(rendered, STATE).get("persistentVolumeClaim")
+    assert list(claims) == ([claim["claimName"]] if claim else [])
+    assert bool(claim) == request.node.callspec.params["rendered"].endswith(":single")
+    for document in of_kind(rendered, "Deployment"):
+        if claim:
+            # The folder is locked by one process: two pods never overlap.
+            assert document["spec"]["replicas"] == 1 and document["spec"]["strategy"] == {"type": "Recreate"}
+            assert claims[claim["claimName"]]["accessModes"] == ["ReadWriteOnce"]
+            assert not of_kind(rendered, "HorizontalPodAutoscaler")
+
+
+def test_redis_is_let_out_to_and_told_by_a_file_of_the_secret(rendered):
+    env = environment(rendered, gateway(rendered))
+    is_shared = env.get("GATEWAY_STORE__KIND") == "redis"
+    if is_shared:
+        folder, _, key = env["GATEWAY_STORE__URL_FILE"].rpartition("/")
+        assert (folder, key) == ("/run/secrets/behest-gateway", "redis-url")
+        assert not env.get("GATEWAY_STORE__PATH"), "nothing is counted there"
+    else:
+        assert "GATEWAY_STORE__URL_FILE" not in env
+    for policy in of_kind(rendered, "NetworkPolicy"):
+        ways = [rule for rule in policy["spec"]["egress"] if rule["ports"] == [{"port": 6379}, {"port": 6380}]]
+        labels = {"app.kubernetes.io/name": "redis"}
+        assert [rule["to"] for rule in ways] == ([[{"podSelector": {"matchLabels": labels}}]] if is_shared else [])
+
+
+@pytest.mark.parametrize("overlay", ["native-sidecar", "plain-sidecar"])
+def test_sidecars_take_the_component_too(overlay, tmp_path):
+    rendered = composed(tmp_path, KUBERNETES / "overlays" / overlay, KUBERNETES / "components/redis")
+    assert environment(rendered, gateway(rendered))["GATEWAY_STORE__KIND"] == "redis"
+    test_configmaps_that_are_used_exist(rendered)
+    test_redis_is_let_out_to_and_told_by_a_file_of_the_secret(rendered)
+    test_what_it_writes_is_in_a_volume_that_it_may_write_to(rendered)
 
 
 ##### What stands around the pods
@@ -286,8 +356,15 @@ def test_prometheus_finds_the_metrics(rendered):
 
 def test_a_gateway_of_its_own_has_what_production_asks_for(rendered, request):
     whole = {"HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "ServiceMonitor"}
-    wanted = {"standalone": whole, "everything": whole | {"Ingress"}, "least": {"PodDisruptionBudget"}}
-    name = request.node.callspec.params["rendered"].split(":")[1]
+    one = {"PersistentVolumeClaim", "PodDisruptionBudget"}
+    wanted = {
+        "standalone": whole,
+        "standalone-redis": whole,
+        "everything": whole | {"Ingress"},
+        "least": {"PodDisruptionBudget"},
+    }
+    tool, name = request.node.callspec.params["rendered"].split(":")
+    wanted["single"] = one if tool == "helm" else whole - {"HorizontalPodAutoscaler"} | one
     base = {"Deployment", "Service"} | ({"ConfigMap"} if of_kind(rendered, "ConfigMap") else set())
     assert kinds_of(rendered) == base | wanted.get(name, set())
     if name in wanted:
@@ -300,8 +377,8 @@ def test_every_file_is_part_of_an_overlay_or_an_example():
     used = {KUBERNETES / name for name in EXAMPLES} | {KUBERNETES / "README.md"}
     for file in KUBERNETES.rglob("kustomization.yaml"):
         (kustomization,) = documents(file.read_text())
-        named = [*kustomization["resources"], *(patch["path"] for patch in kustomization.get("patches", []))]
-        named += [env for generator in kustomization["configMapGenerator"] for env in generator.get("envs", [])]
+        named = [*kustomization.get("resources", []), *(patch["path"] for patch in kustomization.get("patches", []))]
+        named += [env for generator in kustomization.get("configMapGenerator", []) for env in generator.get("envs", [])]
         used |= {file, *((file.parent / name).resolve() for name in named)}
     assert {path for path in KUBERNETES.rglob("*") if path.is_file()} == {path for path in used if path.is_file()}
 
@@ -311,7 +388,7 @@ def test_the_overlays_start_the_same_gateway():
     own = {"restartPolicy", "resources"}
     found = [gateway(render(what, KUBERNETES)) for what in RENDERED if what.startswith("kustomize:")]
     shared = [{key: value for key, value in one.items() if key not in own | {"envFrom"}} for one in found]
-    assert len(shared) == 3 and all(one == shared[0] for one in shared)
+    assert len(shared) == 5 and all(one == shared[0] for one in shared)
 
 
 def test_the_example_secret_has_the_keys_that_are_read():
@@ -320,6 +397,7 @@ def test_the_example_secret_has_the_keys_that_are_read():
     keys = set(secret["stringData"])
     assert keys == {item["secretKey"] for item in external["spec"]["data"]}
     assert secret["metadata"]["name"] == external["spec"]["target"]["name"] == "behest-gateway"
-    env = environment(render("kustomize:standalone", KUBERNETES), gateway(render("kustomize:standalone", KUBERNETES)))
+    whole = render("kustomize:standalone-redis", KUBERNETES)
+    env = environment(whole, gateway(whole))
     files = {value.rpartition("/") for name, value in env.items() if name.endswith("_FILE")}
     assert {(folder, key) for folder, _, key in files} == {("/run/secrets/behest-gateway", key) for key in keys}

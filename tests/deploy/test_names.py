@@ -22,7 +22,7 @@ BY_OWNER = {
     "the app, by its framework": "ALLOWED_HOSTS SECURE_PROXY_SSL_HEADER",
     "the example app": "AUTH_OIDC_ID AUTH_OIDC_ISSUER AUTH_OIDC_SECRET NEXT_TELEMETRY_DISABLED NODE_ENV",
     "the example's identity provider": "OIDC_CLIENT_ID OIDC_CLIENT_SECRET OIDC_HOST OIDC_ISSUER OIDC_PORT OIDC_REDIRECT_URI",
-    "compose.yaml": "COMPOSE_PROFILES HTTP_PORT PUBLIC_ORIGIN SECRETS_GID",
+    "compose.yaml": "COMPOSE_FILE COMPOSE_PROFILES HTTP_PORT PUBLIC_ORIGIN SECRETS_GID",
     "systemd": "AF_INET AF_INET6 AF_UNIX CAP_NET_BIND_SERVICE",
     "building": "CARGO_TARGET_DIR RUST_IMAGE",
     "the Makefile": "ISOLATION_REQUESTS",
@@ -41,6 +41,7 @@ OTHER_FLAGS = {
     "helm": "--set",
     "kubectl": "--dry-run --from-file",
     "npm": "--force --no-audit --no-fund --omit",
+    "redis-server": "--aclfile --appendonly --dir --maxmemory --maxmemory-policy --save",
     "systemctl": "--now",
 }
 

@@ -89,7 +89,7 @@ def test_the_image_for_lambda_is_the_gateways_with_the_adapter():
         source, path, target = copy.split()
         assert source.removeprefix("--from=") in found
         if source == "--from=gateway":
-            (made,) = dockerfile.GATEWAY.all("COPY")
+            made = dockerfile.GATEWAY.all("COPY")[0]
             assert path == target == made.split()[-1] == final.command("ENTRYPOINT")[0]
         else:
             assert PurePosixPath(target).parent == PurePosixPath("/opt/extensions")

@@ -10,6 +10,8 @@ import pytest
 
 from check import GATEWAY, ROOT, checked, secret_file, seconds
 from figures import report  # noqa: F401: a fixture
+from manifests import inside, written_to
+from started import refused, serving
 
 FOLDER = ROOT / "deploy/systemd"
 UNIT = FOLDER / "behest-gateway.service"
@@ -83,12 +85,52 @@ def test_the_gateway_starts_from_what_it_hands_over(unit, tmp_path, everything):
         name, value = assignment.split("=", 1)
         assert name not in env
         env[name] = value.replace("%d", str(tmp_path))
+    env = with_state(env, unit, tmp_path)
+    places = written_to(env)
+    assert len(places) == (3 if everything else 1), "all that it writes is in its StateDirectory"
     found = checked(env)
+    with serving(env):
+        assert (tmp_path / "state/budgets.lock").is_file()
+    (tmp_path / "state").chmod(0o500)
+    assert "store.path (GATEWAY_STORE__PATH) cannot be used" in refused(env)
     stop = seconds(found["server.drain_delay"][0]) + seconds(found["server.drain_limit"][0]) + 10
     assert unit["TimeoutStopSec"] == [str(stop)]
     open_files = int(unit["LimitNOFILE"][0])
     assert open_files > 3 * int(found["server.max_connections"][0])
     assert "BEHEST_KEY_FILE" in found["mint.key"][1] and "AUTH_SECRET_FILE" in str(found["session.secrets"])
+
+
+def with_state(env: dict[str, str], unit: dict, folder: Path) -> dict[str, str]:
+    """The environment with the unit's StateDirectory in the test's folder; systemd makes it as the unit says."""
+    (name,), (mode,) = unit["StateDirectory"], unit["StateDirectoryMode"]
+    (folder / "state").mkdir(mode=int(mode, 8))
+    moved = {key: re.sub(rf"^/var/lib/{name}(?=/|$)", str(folder / "state"), value) for key, value in env.items()}
+    assert all(inside(place, str(folder / "state")) for place in written_to(moved).values())
+    return moved
+
+
+def test_nobody_else_sees_what_was_counted(unit):
+    assert unit["StateDirectoryMode"] == ["0700"] and unit["UMask"] == ["0077"]
+
+
+def test_redis_is_a_credential_of_the_unit(unit, tmp_path):
+    """The lines that stand there to be uncommented, in both files."""
+    text = UNIT.read_text()
+    commented = settings("\n".join(re.findall(r"^#((?:LoadCredential|Environment)=.*)$", text, re.M)))
+    ((name, source),) = [value.split(":", 1) for value in commented["LoadCredential"]]
+    assert source == f"/etc/behest-gateway/{name}" and source in text.split("[Unit]")[0]
+    (assignment,) = commented["Environment"]
+    env = environment_file((FOLDER / "gateway.env").read_text())
+    env |= dict(re.findall(r"^# (GATEWAY_STORE__KIND)=(.*)$", (FOLDER / "gateway.env").read_text(), re.M))
+    for given in [*unit["Environment"], assignment]:
+        variable, value = given.split("=", 1)
+        env[variable] = value.replace("%d", str(tmp_path))
+    secret_file(tmp_path, name, "redis://gateway:deploy-tests-only-3-7c1d5a9be24f8036@redis.example:6379/0")
+    for secret in ("behest_key", "auth_secret"):
+        secret_file(tmp_path, secret)
+    del env["GATEWAY_STORE__PATH"]
+    found = checked(env)
+    assert found["store.kind"][0] == '"redis"' and found["store.url"][1] == variable == "GATEWAY_STORE__URL_FILE"
 
 
 def test_nothing_secret_is_in_the_environment_file(unit):

@@ -67,6 +67,8 @@ volumeMounts:
   - name: gateway-secrets
     mountPath: /run/secrets/behest-gateway
     readOnly: true
+  - name: gateway-state
+    mountPath: {{ .Values.store.path }}
   {{- if .Values.config }}
   - name: gateway-config
     mountPath: /etc/behest-gateway
@@ -99,6 +101,7 @@ volumeMounts:
 # On every address of the pod, since kubelet's probes and Prometheus come from outside it.
 - name: GATEWAY_ADMIN_LISTEN
   value: "0.0.0.0:9090"
+{{ include "behest-gateway.storeEnv" . }}
 {{- with .Values.workers }}
 - name: GATEWAY_WORKERS
   value: {{ . | int | quote }}
@@ -122,6 +125,7 @@ volumeMounts:
   secret:
     secretName: {{ required "existingSecret is required: a Secret with the keys that secretFiles names" .Values.existingSecret }}
     defaultMode: 0440
+{{ include "behest-gateway.storeVolume" . }}
 {{- if .Values.config }}
 - name: gateway-config
   configMap:
