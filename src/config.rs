@@ -25,6 +25,7 @@ mod model;
 mod problem;
 #[cfg(test)]
 mod reference;
+mod rehearsal;
 mod reload;
 mod report;
 mod secrets;

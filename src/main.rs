@@ -322,7 +322,7 @@ fn check(settings: &Settings, arguments: &CheckArguments) -> Result<ExitCode, Fa
     let report = config::report(&loaded);
     let denied = arguments.deny_warnings && !loaded.warnings.is_empty();
     let process = Process::new(Clock::system()).map_err(|error| Failure::runtime(&error))?;
-    Generation::build(loaded.config, &process, None)
+    Generation::build(loaded.config.for_rehearsal(), &process, None)
         .map_err(|error| Failure::usage(format!("behest-gateway: {}", telemetry::chain(&error))))?;
     print(&report);
     Ok(ExitCode::from(if denied { 2 } else { 0 }))

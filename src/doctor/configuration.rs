@@ -33,8 +33,9 @@ pub(super) fn problems(problems: &ConfigProblems) -> Vec<Finding> {
 pub(super) fn look(loaded: &Loaded, clock: &Clock) -> Vec<Finding> {
     let mut findings: Vec<_> = loaded.warnings.iter().map(|text| warning(text)).collect();
     // As `check` does: certificates and keys are only looked into here.
-    let built = Process::new(clock.clone())
-        .and_then(|process| Generation::build(loaded.config.clone(), &process, None));
+    let built = Process::new(clock.clone()).and_then(|process| {
+        Generation::build(loaded.config.clone().for_rehearsal(), &process, None)
+    });
     match built {
         Err(error) => findings.push(Finding::error(
             CHECK,

@@ -361,7 +361,21 @@ async fn two_gateways_do_not_count_in_one_folder() {
         let path = ("GATEWAY_STORE__PATH", folder.path().to_str().unwrap());
         environment("https://acme.behest.app", &[&[path], more].concat())
     };
-    let _first = Program::serve(&env(&[])).await;
+    let (records, spool) = (
+        folder.path().join("usage.jsonl"),
+        folder.path().join("spool"),
+    );
+    let all = env(&[
+        ("GATEWAY_USAGE__FILE__PATH", records.to_str().unwrap()),
+        ("GATEWAY_USAGE__WEBHOOK__URL", "http://127.0.0.1:9/usage"),
+        (
+            "GATEWAY_USAGE__WEBHOOK__SPOOL_PATH",
+            spool.to_str().unwrap(),
+        ),
+    ]);
+    let _first = Program::serve(&all).await;
+    let check = crate::support::program::run(&["check"], &all, "");
+    assert_eq!(check.code, Some(0), "one may look beside it: {check:?}");
     let second = crate::support::program::run(&["serve"], &env(&[]), "");
     assert_eq!(second.code, Some(2), "{second:?}");
     assert!(second.err.contains("another gateway uses"), "{second:?}");
